@@ -1,0 +1,1 @@
+"""VideoMAP: the streaming Mamba-Transformer video encoder, usable on its own."""

@@ -1,0 +1,1 @@
+"""Serving: the chat page and the API."""

@@ -1,0 +1,1 @@
+"""Training: recipes, data, and the entry points of every stage."""
