@@ -1,0 +1,156 @@
+"""The frame-wise autoregressive decoder of pretraining.
+
+Queries are one learned mask token with positions, for every token of every frame. Those of
+frame t exchange among themselves and read the encoded visible tokens of frames before t; frame 0
+reads its own. No query ever holds anything of its own frame, so the prediction is causal.
+
+Legend: B batch, T token frames, N patches per frame, V visible tokens per frame, P width.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+__all__ = ["FramewiseDecoder", "sinusoid"]
+
+
+def sinusoid(positions: Tensor, size: int) -> Tensor:
+    """Return sines and cosines (..., size) of positions (...), geometric in frequency.
+
+    Source: Vaswani et al. (arXiv 1706.03762), section 3.5.
+    """
+    half = size // 2
+    steps = torch.arange(half, device=positions.device, dtype=torch.float32) / half
+    angles = positions.float()[..., None] * torch.exp(-math.log(10_000.0) * steps)
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+class DecoderBlock(nn.Module):
+    """Self-attention inside a frame, attention to the memory, MLP; each pre-norm."""
+
+    def __init__(self, size: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.self_norm = nn.LayerNorm(size)
+        self.self_qkv = nn.Linear(size, 3 * size)
+        self.self_out = nn.Linear(size, size)
+        self.cross_norm = nn.LayerNorm(size)
+        self.cross_q = nn.Linear(size, size)
+        self.cross_kv = nn.Linear(size, 2 * size)
+        self.cross_out = nn.Linear(size, size)
+        self.mlp_norm = nn.LayerNorm(size)
+        self.mlp = nn.Sequential(nn.Linear(size, 4 * size), nn.GELU(), nn.Linear(4 * size, size))
+
+    def forward(self, query_BTNP: Tensor, memory_BMP: Tensor, mask: Tensor) -> Tensor:
+        """Return the queries (B, T, N, P) one block further; mask (T * N, M), true = attend."""
+        frames = query_BTNP.shape[1]
+        heads = {"h": self.num_heads}
+        qkv = self.self_qkv(self.self_norm(query_BTNP))
+        q, k, v = rearrange(qkv, "b t n (three h c) -> three (b t) h n c", three=3, **heads)
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v)
+        query_BTNP = query_BTNP + self.self_out(
+            rearrange(mixed, "(b t) h n c -> b t n (h c)", t=frames)
+        )
+        q = rearrange(
+            self.cross_q(self.cross_norm(query_BTNP)), "b t n (h c) -> b h (t n) c", **heads
+        )
+        k, v = rearrange(self.cross_kv(memory_BMP), "b m (two h c) -> two b h m c", two=2, **heads)
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        query_BTNP = query_BTNP + self.cross_out(
+            rearrange(mixed, "b h (t n) c -> b t n (h c)", t=frames)
+        )
+        return query_BTNP + self.mlp(self.mlp_norm(query_BTNP))
+
+
+class FramewiseDecoder(nn.Module):
+    """Predict targets of whole frames from the visible tokens of the frames before.
+
+    Args:
+        input_size: Width of encoded tokens.
+        hidden_size: Width P of the decoder; P / 4 must be whole and even for the positions.
+        target_size: Width of a prediction.
+        num_layers: Blocks.
+        num_heads: Attention heads.
+        context: "past": frames before t; "past_and_present": frame t as well (as MAP does).
+
+    Raises:
+        ValueError: `hidden_size` does not divide into heads and positions.
+    """
+
+    def __init__(
+        self,
+        *,
+        input_size: int,
+        hidden_size: int,
+        target_size: int,
+        num_layers: int,
+        num_heads: int,
+        context: Literal["past", "past_and_present"],
+    ) -> None:
+        super().__init__()
+        if hidden_size % num_heads or hidden_size % 8:
+            raise ValueError(
+                f"decoder_hidden_size is {hidden_size}; it must be a multiple of 8 and of "
+                f"decoder_attention_heads {num_heads}"
+            )
+        self.context = context
+        self.project = nn.Linear(input_size, hidden_size)
+        self.mask_token = nn.Parameter(torch.zeros(hidden_size))
+        self.blocks = nn.ModuleList(DecoderBlock(hidden_size, num_heads) for _ in range(num_layers))
+        self.norm = nn.LayerNorm(hidden_size)
+        self.head = nn.Linear(hidden_size, target_size)
+
+    def init_weights(self) -> None:
+        """Draw the mask token; linear layers are drawn by the model around."""
+        nn.init.normal_(self.mask_token, std=0.02)
+
+    def forward(self, memory_BTVD: Tensor, visible: Tensor, num_columns: int) -> Tensor:
+        """Return predictions (B, T, N, target size).
+
+        Args:
+            memory_BTVD: Encoded visible tokens, in raster order inside a frame.
+            visible: (B, T, N) bool, where they stand.
+            num_columns: Patches along the width of a frame.
+        """
+        num_frames, num_tokens = visible.shape[1:]
+        positions = self._positions(num_frames, num_tokens, num_columns, visible.device)
+        batch, _, kept, _ = memory_BTVD.shape
+        places = positions.expand(batch, -1, -1, -1)[visible].view(batch, num_frames, kept, -1)
+        memory = self.project(memory_BTVD)
+        memory = rearrange(memory + places.to(memory.dtype), "b t v p -> b (t v) p")
+        query = (self.mask_token + positions.to(self.mask_token.dtype)).expand(batch, -1, -1, -1)
+        mask = self._mask(num_frames, num_tokens, kept, visible.device)
+        for block in self.blocks:
+            query = block(query, memory, mask)
+        return self.head(self.norm(query))
+
+    def _positions(
+        self, num_frames: int, num_tokens: int, num_columns: int, device: torch.device
+    ) -> Tensor:
+        """Return fixed positions (1, T, N, P): half of the width for time, half for place."""
+        size = self.mask_token.shape[0]
+        raster = torch.arange(num_tokens, device=device)
+        time = sinusoid(torch.arange(num_frames, device=device), size // 2)
+        row = sinusoid(raster // num_columns, size // 4)
+        column = sinusoid(raster % num_columns, size // 4)
+        place = torch.cat([row, column], dim=-1)
+        return torch.cat(
+            [
+                time[:, None].expand(num_frames, num_tokens, -1),
+                place[None].expand(num_frames, num_tokens, -1),
+            ],
+            dim=-1,
+        )[None]
+
+    def _mask(self, num_frames: int, num_tokens: int, kept: int, device: torch.device) -> Tensor:
+        """Return (T * N, T * V), true where a query of one frame may read memory of another."""
+        frames = torch.arange(num_frames, device=device)
+        if self.context == "past":
+            allowed = frames[:, None] > frames[None]
+            allowed[0, 0] = True
+        else:
+            allowed = frames[:, None] >= frames[None]
+        return allowed.repeat_interleave(num_tokens, 0).repeat_interleave(kept, 1)

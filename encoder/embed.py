@@ -1,0 +1,131 @@
+"""From pixels to patch tokens with positions, for any frame size that the patch divides.
+
+Legend: B batch, T token frames (frames / tubelet size), N patches per frame, D width,
+H and W patches along height and width.
+"""
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from videollm.encoder.config import VideoMAPConfig
+
+__all__ = ["PatchEmbedding", "RotaryTime"]
+
+
+class PatchEmbedding(nn.Module):
+    """Cut frames into tubelets, project them and add positions.
+
+    Args:
+        config: Sizes; `temporal_position` decides whether there is a table over time.
+
+    Source: token order and tables of OpenGVLab/VideoMamba (spatial first; learned 2-D and 1-D
+    tables). The projection is a linear map of the flattened tubelet, which equals their
+    convolution with stride equal to its kernel.
+    """
+
+    def __init__(self, config: VideoMAPConfig) -> None:
+        super().__init__()
+        self.patch_size = config.patch_size
+        self.tubelet_size = config.tubelet_size
+        self.num_channels = config.num_channels
+        self.grid_size = config.grid_size
+        volume = config.num_channels * config.tubelet_size * config.patch_size**2
+        self.projection = nn.Linear(volume, config.hidden_size)
+        self.spatial_table = nn.Parameter(torch.zeros(1, config.grid_size**2, config.hidden_size))
+        self.temporal_table: nn.Parameter | None = None
+        if config.temporal_position == "learned":
+            num_steps = -(-config.num_frames // config.tubelet_size)
+            self.temporal_table = nn.Parameter(torch.zeros(1, num_steps, config.hidden_size))
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """Return tokens (B, T, N, D) of pixel_values (B, frames, C, height, width).
+
+        Raises:
+            ValueError: The number of dimensions, channels or frames, or the size, does not fit.
+        """
+        self._check(pixel_values)
+        patches = rearrange(
+            pixel_values,
+            "b (t f) c (h p) (w q) -> b t (h w) (c f p q)",
+            f=self.tubelet_size,
+            p=self.patch_size,
+            q=self.patch_size,
+        )
+        tokens = self.projection(patches.to(self.projection.weight.dtype))
+        height, width = (size // self.patch_size for size in pixel_values.shape[-2:])
+        tokens = tokens + self._spatial(height, width)
+        if self.temporal_table is not None:
+            tokens = tokens + self._temporal(tokens.shape[1])[:, :, None]
+        return tokens
+
+    def _check(self, pixel_values: Tensor) -> None:
+        if pixel_values.ndim != 5:
+            raise ValueError(
+                f"pixel_values has shape {tuple(pixel_values.shape)}; "
+                "expected (batch, frames, channels, height, width)"
+            )
+        _, frames, channels, height, width = pixel_values.shape
+        if channels != self.num_channels:
+            raise ValueError(f"frames have {channels} channels; expected {self.num_channels}")
+        if frames < 1 or frames % self.tubelet_size:
+            raise ValueError(
+                f"clip has {frames} frames; the tubelet needs a multiple of "
+                f"{self.tubelet_size}: drop or repeat some"
+            )
+        if height % self.patch_size or width % self.patch_size:
+            raise ValueError(
+                f"frames are {height} x {width}; both sides must be multiples of the patch size "
+                f"{self.patch_size}: resize or pad them"
+            )
+
+    def _spatial(self, height: int, width: int) -> Tensor:
+        """Return the 2-D table (1, height * width, D), bicubically resized where needed."""
+        table = self.spatial_table
+        if (height, width) == (self.grid_size, self.grid_size):
+            return table
+        grid = rearrange(table, "1 (h w) d -> 1 d h w", h=self.grid_size).float()
+        grid = nn.functional.interpolate(
+            grid, size=(height, width), mode="bicubic", align_corners=False
+        )
+        return rearrange(grid, "1 d h w -> 1 (h w) d").to(table.dtype)
+
+    def _temporal(self, num_steps: int) -> Tensor:
+        """Return the 1-D table (1, num_steps, D), linearly resized where needed."""
+        assert self.temporal_table is not None
+        table = self.temporal_table
+        if table.shape[1] == num_steps:
+            return table
+        line = rearrange(table, "1 t d -> 1 d t").float()
+        line = nn.functional.interpolate(line, size=num_steps, mode="linear", align_corners=False)
+        return rearrange(line, "1 d t -> 1 t d").to(table.dtype)
+
+
+class RotaryTime(nn.Module):
+    """Rotate queries and keys by the index of their frame.
+
+    Attention between two frames then depends on their distance alone, so the length of a
+    stream is unlimited. Angles are computed in fp64: a frame index of a day-long stream
+    times the highest frequency still has all its digits in fp32 after the cosine.
+
+    Args:
+        head_size: Width of a head, even.
+        theta: Base of the frequencies; the slowest turns once in 2 pi theta frames.
+
+    Source: RoFormer (arXiv 2104.09864), section 3.2.2, over frames instead of tokens.
+    """
+
+    def __init__(self, head_size: int, theta: float) -> None:
+        super().__init__()
+        self.head_size = head_size
+        self.theta = theta
+
+    def forward(self, x_BLHK: Tensor, frame_index: Tensor) -> Tensor:
+        """Return (B, L, H, head size) rotated; frame_index (L,) names each token's frame."""
+        half = self.head_size // 2
+        exponents = torch.arange(half, device=x_BLHK.device, dtype=torch.float64) / half
+        angles = frame_index.to(torch.float64)[:, None] * self.theta**-exponents
+        cos, sin = (part.to(torch.float32)[None, :, None] for part in (angles.cos(), angles.sin()))
+        left, right = x_BLHK.float().chunk(2, dim=-1)
+        rotated = torch.cat([left * cos - right * sin, right * cos + left * sin], dim=-1)
+        return rotated.to(x_BLHK.dtype)

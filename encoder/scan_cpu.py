@@ -1,0 +1,197 @@
+"""The selective scan on processors: C++ that never stores a (B, E, L, S) tensor.
+
+This module owns what crosses into `csrc/scan_cpu.cpp` (addresses, strides, sizes) and ties its
+forward and backward passes to autograd. Shapes are checked by `scan.selective_scan`, not here.
+
+Legend: B batch, E channels, S states, L length.
+
+Any strides are read in place. Fastest are tensors whose channels are neighbours in memory, that
+is (B, L, E) seen as (B, E, L) by a transpose.
+"""
+
+import ctypes
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from videollm.encoder.extension import BuildError, load_library
+from videollm.encoder.scan_reference import ScanInputs
+
+__all__ = ["cpu_scan_problem", "selective_scan_cpu"]
+
+SIZES = ("batch", "channels", "states", "length", "slabs", "softplus", "reverse", "threads")
+VIEWS = dict.fromkeys(
+    ("u", "delta", "B", "C", "z", "y")
+    + ("grad_y", "grad_u", "grad_delta", "grad_z", "grad_B", "grad_C")
+)
+ARRAYS = dict.fromkeys(
+    ("A", "D", "delta_bias", "initial_state", "last_state", "starts")
+    + ("grad_A", "grad_D", "grad_delta_bias", "grad_initial_state", "grad_last")
+)
+
+
+class _View(ctypes.Structure):
+    """`struct View` of the C++ source: strides count elements."""
+
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        ("batch", ctypes.c_int64),
+        ("row", ctypes.c_int64),
+        ("time", ctypes.c_int64),
+    )
+
+
+class _Problem(ctypes.Structure):
+    """`struct Problem` of the C++ source: the same fields in the same order."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in SIZES),
+        *((name, _View) for name in VIEWS),
+        *((name, ctypes.c_void_p) for name in ARRAYS),
+    )
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    library = load_library()
+    library.slab_channels.restype = library.tile_steps.restype = ctypes.c_int64
+    library.problem_bytes.restype = ctypes.c_int64
+    assert library.problem_bytes() == ctypes.sizeof(_Problem), "scan_cpu.cpp has other fields"
+    return library
+
+
+def cpu_scan_problem() -> str | None:
+    """Return why the compiled scan cannot run here, or None when it can (it is then compiled)."""
+    try:
+        _library()
+    except BuildError as error:
+        return str(error)
+    return None
+
+
+def selective_scan_cpu(inputs: ScanInputs) -> tuple[Tensor, Tensor]:
+    """Scan with the compiled library.
+
+    Args:
+        inputs: What `selective_scan_reference` takes, on the processor.
+
+    Returns:
+        The output (B, E, L) in the dtype of u, and the last state (B, E, S) in float32, or
+        float64 for a u of that.
+
+    Raises:
+        BuildError: The library cannot be compiled here (see `cpu_scan_problem`).
+    """
+    dtype = torch.float64 if inputs.u.dtype == torch.float64 else torch.float32
+    values: list[Any] = [x.to(dtype) if isinstance(x, Tensor) else x for x in inputs]
+    if torch.is_grad_enabled() and any(isinstance(x, Tensor) and x.requires_grad for x in values):
+        y, last_state = _differentiable_scan(*values)
+    else:
+        y, last_state, _ = _forward(ScanInputs(*values), keep_starts=False)
+    return y.to(inputs.u.dtype), last_state
+
+
+class _Scan(torch.autograd.Function):
+    """The compiled forward and backward passes as one differentiable function."""
+
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401
+        inputs = ScanInputs(*arguments)
+        y, last_state, starts = _forward(inputs, keep_starts=True)
+        tensors = [x if isinstance(x, Tensor) else None for x in inputs]
+        ctx.save_for_backward(*tensors, starts)
+        ctx.delta_softplus, ctx.reverse = inputs.delta_softplus, inputs.reverse
+        ctx.set_materialize_grads(False)
+        return y, last_state
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any,  # noqa: ANN401
+        grad_y: Tensor | None,
+        grad_last: Tensor | None,
+    ) -> tuple[Tensor | None, ...]:
+        *tensors, starts = ctx.saved_tensors
+        inputs = ScanInputs(*tensors)._replace(
+            delta_softplus=ctx.delta_softplus, reverse=ctx.reverse
+        )
+        grads = _backward(inputs, starts, grad_y, grad_last)
+        return tuple(
+            grads[f"grad_{name}"] if isinstance(value, Tensor) else None
+            for name, value in inputs._asdict().items()
+        )
+
+
+_differentiable_scan: Callable[..., tuple[Tensor, Tensor]] = _Scan.apply
+
+
+def _forward(inputs: ScanInputs, *, keep_starts: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return the output, the last state and, for the way back, the state before each tile."""
+    u, num_states = inputs.u, inputs.A.shape[1]
+    batch, channels, length = u.shape
+    slabs, slab_channels, tile_steps = _layout(u)
+    tiles = -(-length // tile_steps)
+    y = torch.empty_like(u)
+    last_state = u.new_empty(batch, channels, num_states)
+    starts = u.new_empty(batch, slabs, tiles, num_states, slab_channels) if keep_starts else None
+    _run("forward", inputs, y=y, last_state=last_state, starts=starts)
+    return y, last_state, starts
+
+
+def _backward(
+    inputs: ScanInputs, starts: Tensor, grad_y: Tensor | None, grad_last: Tensor | None
+) -> dict[str, Tensor]:
+    """Return the gradient of every tensor, as `grad_<name>`."""
+    u, num_states, slabs = inputs.u, inputs.A.shape[1], _layout(inputs.u)[0]
+    batch, channels, length = u.shape
+    grads = {
+        "grad_u": torch.empty_like(u),
+        "grad_delta": torch.empty_like(inputs.delta),
+        "grad_B": u.new_empty(batch * slabs, num_states, length),
+        "grad_C": u.new_empty(batch * slabs, num_states, length),
+        "grad_A": u.new_empty(batch, channels, num_states),
+        "grad_initial_state": u.new_empty(batch, channels, num_states),
+        "grad_D": u.new_empty(batch, channels),
+        "grad_delta_bias": u.new_empty(batch, channels),
+    }
+    if inputs.z is not None:
+        grads["grad_z"] = torch.empty_like(inputs.z)
+    given = {
+        "starts": starts,
+        "grad_y": u.new_zeros(()).expand_as(u) if grad_y is None else grad_y,
+        "grad_last": grad_last,
+    }
+    _run("backward", inputs, **given, **grads)
+    for name in ("grad_B", "grad_C"):
+        grads[name] = grads[name].unflatten(0, (batch, slabs)).sum(1)
+    for name in ("grad_A", "grad_D", "grad_delta_bias"):
+        grads[name] = grads[name].sum(0)
+    return grads
+
+
+def _run(direction: str, inputs: ScanInputs, **tensors: Tensor | None) -> None:
+    u = inputs.u
+    problem = _Problem(
+        *(*u.shape[:2], inputs.A.shape[1], u.shape[2], _layout(u)[0]),
+        *(inputs.delta_softplus, inputs.reverse, torch.get_num_threads()),
+    )
+    everything = inputs._asdict() | tensors
+    present = {name: x for name, x in everything.items() if isinstance(x, Tensor)}
+    for name in VIEWS.keys() & present.keys():
+        setattr(problem, name, _View(present[name].data_ptr(), *present[name].stride()))
+    arrays = {name: present[name].contiguous() for name in ARRAYS.keys() & present.keys()}
+    for name, array in arrays.items():
+        setattr(problem, name, array.data_ptr())
+    suffix = "double" if u.dtype == torch.float64 else "float"
+    getattr(_library(), f"{direction}_{suffix}")(ctypes.byref(problem))
+
+
+def _layout(u: Tensor) -> tuple[int, int, int]:
+    """Return the number of slabs, the channels of one slab and the steps of one tile."""
+    library = _library()
+    channels = library.slab_channels(int(u.dtype == torch.float64))
+    return -(-u.shape[1] // channels), channels, library.tile_steps()

@@ -1,0 +1,215 @@
+"""VideoMAPModel: patch features of a whole clip, or chunk by chunk with an explicit state.
+
+Legend: B batch, T token frames (frames / tubelet size), N patches per frame, D width,
+L = T * N (+ 1 with a [CLS] token).
+"""
+
+import math
+from typing import Any
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from transformers import initialization as init
+from transformers.modeling_outputs import BaseModelOutput
+from transformers.modeling_utils import PreTrainedModel
+
+from videollm.encoder.block import MambaLayer, RMSNorm, TransformerLayer
+from videollm.encoder.config import VideoMAPConfig
+from videollm.encoder.embed import PatchEmbedding
+from videollm.encoder.mamba import MambaMixer, ScanDirection, TokenGrid
+from videollm.encoder.state import VideoMAPState
+
+__all__ = ["VideoMAPModel", "VideoMAPPreTrainedModel"]
+
+_LAYERS = {"M": MambaLayer, "T": TransformerLayer}
+# Range of the step sizes that a new layer starts with (state-spaces/mamba's defaults).
+_MIN_STEP, _MAX_STEP, _STEP_FLOOR = 1e-3, 1e-1, 1e-4
+
+
+class VideoMAPPreTrainedModel(PreTrainedModel):
+    """What all VideoMAP models share: config class, initial weights, checkpointing."""
+
+    config_class = VideoMAPConfig
+    base_model_prefix = "encoder"
+    main_input_name = "pixel_values"
+    input_modalities = ["video"]
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["MambaLayer", "TransformerLayer"]
+    _supports_sdpa = True
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, ScanDirection):
+            _init_scan(module)
+        elif isinstance(module, MambaMixer):
+            depth = self.config.num_layers
+            init.normal_(module.out_proj.weight, std=0.02 / math.sqrt(depth))
+        elif isinstance(module, PatchEmbedding):
+            init.trunc_normal_(module.spatial_table, std=0.02)
+            if module.temporal_table is not None:
+                init.zeros_(module.temporal_table)
+
+
+def _init_scan(module: ScanDirection) -> None:
+    """Start like Mamba: A = -(1 .. S), D = 1, log-uniform steps in [1e-3, 1e-1]."""
+    inner, states = module.A_log.shape
+    steps = torch.empty(inner).uniform_(math.log(_MIN_STEP), math.log(_MAX_STEP)).exp_()
+    steps = steps.clamp_(min=_STEP_FLOOR)
+    init.copy_(module.dt_proj.bias, steps + torch.log(-torch.expm1(-steps)))
+    bound = module.dt_rank**-0.5
+    init.uniform_(module.dt_proj.weight, -bound, bound)
+    init.copy_(module.A_log, torch.arange(1, states + 1).float().log().expand(inner, states))
+    init.ones_(module.D)
+    bound = module.conv_weight.shape[1] ** -0.5
+    init.uniform_(module.conv_weight, -bound, bound)
+    init.zeros_(module.conv_bias)
+
+
+class VideoMAPModel(VideoMAPPreTrainedModel):
+    """The VideoMAP encoder: a stack of Mamba and Transformer layers over patch tokens.
+
+    Args:
+        config: Sizes, layer pattern and scan mode.
+
+    Source: VideoMAP (arXiv 2503.12332); the frame-causal mode, which streams exactly, is ours.
+    """
+
+    def __init__(self, config: VideoMAPConfig) -> None:
+        super().__init__(config)
+        self.embed = PatchEmbedding(config)
+        self.cls_token: nn.Parameter | None = None
+        if config.use_cls_token:
+            self.cls_token = nn.Parameter(torch.zeros(1, 1, config.hidden_size))
+        rates = torch.linspace(0.0, config.drop_path_rate, config.num_layers).tolist()
+        self.layers = nn.ModuleList(
+            _LAYERS[kind](config, drop_path_rate=rate)
+            for kind, rate in zip(config.layer_kinds, rates, strict=True)
+        )
+        self.norm = RMSNorm(config.hidden_size, config.norm_eps)
+        self.post_init()
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        *,
+        visible: Tensor | None = None,
+        output_hidden_states: bool = False,
+        **kwargs: Any,
+    ) -> BaseModelOutput:
+        """Encode whole clips.
+
+        Args:
+            pixel_values: (B, frames, C, height, width), float, normalised RGB.
+            visible: (B, T, N) bool, tokens to read; the same number in every frame. None: all.
+            output_hidden_states: Also return the residual stream after every layer.
+            kwargs: Ignored switches that the library passes to every model.
+
+        Returns:
+            last_hidden_state: (B, L, D) after the last norm, frame by frame, raster order
+            inside a frame, the [CLS] token first where there is one.
+
+        Raises:
+            ValueError: A shape does not fit, or frames have unequal numbers of visible tokens.
+        """
+        tokens_BTND = self.embed(pixel_values)
+        if visible is not None:
+            tokens_BTND = select_visible(tokens_BTND, visible)
+        grid = TokenGrid(
+            num_frames=tokens_BTND.shape[1],
+            tokens_per_frame=tokens_BTND.shape[2],
+            num_prefix=int(self.cls_token is not None),
+        )
+        hidden = rearrange(tokens_BTND, "b t n d -> b (t n) d")
+        if self.cls_token is not None:
+            hidden = torch.cat([self.cls_token.expand(hidden.shape[0], -1, -1), hidden], dim=1)
+        hidden = self._residual(hidden)
+        kept: list[Tensor] = []
+        for layer in self.layers:
+            hidden, _ = layer(hidden, grid)
+            if output_hidden_states:
+                kept.append(hidden)
+        return BaseModelOutput(
+            last_hidden_state=self.norm(hidden),
+            hidden_states=tuple(kept) if output_hidden_states else None,
+        )
+
+    def encode(
+        self, pixel_values: Tensor, state: VideoMAPState | None = None
+    ) -> tuple[Tensor, VideoMAPState]:
+        """Read the next chunk of a video (frame-causal mode).
+
+        Chunk by chunk gives the same features as all at once, and the state's size does not
+        depend on the frames read. The given state is left as it was.
+
+        Args:
+            pixel_values: (B, frames, C, height, width), float; frames is a multiple of the
+                tubelet size.
+            state: What the chunk before returned; None at the start of a video.
+
+        Returns:
+            Features (B, T, N, D) of this chunk, and the state after it.
+
+        Raises:
+            ValueError: The mode is bidirectional, or a shape does not fit.
+        """
+        if self.config.scan_mode != "frame_causal":
+            raise ValueError(
+                f"scan_mode is {self.config.scan_mode!r}; only 'frame_causal' encoders read a "
+                "video in chunks: call the model on the whole clip instead"
+            )
+        tokens_BTND = self.embed(pixel_values)
+        _, num_frames, tokens_per_frame, _ = tokens_BTND.shape
+        hidden = self._residual(rearrange(tokens_BTND, "b t n d -> b (t n) d"))
+        grid = TokenGrid(
+            num_frames=num_frames,
+            tokens_per_frame=tokens_per_frame,
+            first_frame=state.frames_seen if state is not None else 0,
+        )
+        if state is None:
+            state = self._initial_state(hidden, grid)
+        next_states = []
+        for layer, layer_state in zip(self.layers, state.layers, strict=True):
+            hidden, next_state = layer(hidden, grid, layer_state)
+            next_states.append(next_state)
+        features = rearrange(self.norm(hidden), "b (t n) d -> b t n d", t=num_frames)
+        return features, VideoMAPState(
+            layers=tuple(next_states), frames_seen=state.frames_seen + num_frames
+        )
+
+    def _initial_state(self, hidden: Tensor, grid: TokenGrid) -> VideoMAPState:
+        layers = []
+        for layer in self.layers:
+            assert isinstance(layer, (MambaLayer, TransformerLayer))
+            layers.append(layer.initial_state(hidden, grid))
+        return VideoMAPState(layers=tuple(layers), frames_seen=0)
+
+    def _residual(self, hidden: Tensor) -> Tensor:
+        return hidden if hidden.dtype == torch.float64 else hidden.float()
+
+
+def select_visible(tokens_BTND: Tensor, visible: Tensor) -> Tensor:
+    """Return the visible tokens (B, T, V, D) in raster order.
+
+    Args:
+        tokens_BTND: (B, T, N, D).
+        visible: (B, T, N) bool with the same number V of true values in every frame.
+
+    Raises:
+        ValueError: The shape differs, or frames have unequal numbers of visible tokens.
+    """
+    batch, frames, tokens, width = tokens_BTND.shape
+    if visible.shape != (batch, frames, tokens):
+        raise ValueError(
+            f"visible has shape {tuple(visible.shape)}; the clip has {(batch, frames, tokens)} "
+            "(batch, token frames, patches)"
+        )
+    counts = visible.sum(dim=2)
+    fewest, most = int(counts.min()), int(counts.max())
+    if fewest != most or fewest == 0:
+        raise ValueError(
+            f"visible keeps {fewest} to {most} tokens a frame; every frame needs the same "
+            "number, at least 1"
+        )
+    return tokens_BTND[visible].view(batch, frames, fewest, width)

@@ -1,0 +1,163 @@
+"""Laws of pretraining: causality, gradients everywhere, honest losses."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from videollm.encoder import VideoMAPConfig, VideoMAPForPreTraining, VideoMAPPreTrainingConfig
+from videollm.encoder.masking import random_visible
+from videollm.encoder.pretrain import cosine_loss, pixel_targets
+
+FRAMES, PATCHES, WIDTH = 5, 4, 6
+
+
+def encoder_config(**overrides: object) -> VideoMAPConfig:
+    fields = {
+        "image_size": 16,
+        "patch_size": 8,
+        "hidden_size": 16,
+        "num_layers": 5,
+        "num_attention_heads": 2,
+        "state_size": 4,
+        "scan_mode": "frame_causal",
+    }
+    return VideoMAPConfig(**{**fields, **overrides})
+
+
+def model(**overrides: object) -> VideoMAPForPreTraining:
+    fields = {
+        "encoder_config": encoder_config(),
+        "target_type": "features",
+        "target_dim": WIDTH,
+        "decoder_layers": 2,
+        "decoder_hidden_size": 16,
+        "decoder_attention_heads": 2,
+    }
+    return VideoMAPForPreTraining(VideoMAPPreTrainingConfig(**{**fields, **overrides})).eval()
+
+
+def visible(keep: float = 0.5) -> Tensor:
+    return random_visible(1, FRAMES, PATCHES, keep, torch.Generator().manual_seed(0))
+
+
+def video() -> Tensor:
+    return torch.randn(1, FRAMES, 3, 16, 16)
+
+
+def targets() -> Tensor:
+    return torch.randn(1, FRAMES, PATCHES, WIDTH)
+
+
+@pytest.mark.parametrize("changed", range(1, FRAMES))
+def test_predictions_never_see_their_own_frame_or_later_ones(changed: int) -> None:
+    trained = model()
+    clip = video()
+    altered = clip.clone()
+    altered[:, changed:] += 1.0
+    with torch.no_grad():
+        before = trained(clip, targets=targets(), visible=visible()).predictions
+        after = trained(altered, targets=targets(), visible=visible()).predictions
+    assert torch.equal(before[:, : changed + 1], after[:, : changed + 1])
+    if changed + 1 < FRAMES:
+        assert not torch.equal(before[:, changed + 1 :], after[:, changed + 1 :])
+
+
+def test_past_and_present_sees_its_own_frame() -> None:
+    trained = model(decoder_context="past_and_present")
+    clip = video()
+    altered = clip.clone()
+    altered[:, 2] += 1.0
+    with torch.no_grad():
+        before = trained(clip, targets=targets(), visible=visible()).predictions
+        after = trained(altered, targets=targets(), visible=visible()).predictions
+    assert torch.equal(before[:, :2], after[:, :2])
+    assert not torch.equal(before[:, 2], after[:, 2])
+
+
+@pytest.mark.parametrize("target_type", ["features", "pixels"])
+def test_gradient_reaches_every_parameter(target_type: str) -> None:
+    features = target_type == "features"
+    trained = model(target_type=target_type, target_dim=WIDTH if features else None).train()
+    loss = trained(video(), targets=targets() if features else None, visible=visible()).loss
+    loss.backward()
+    silent = [
+        name
+        for name, parameter in trained.named_parameters()
+        if parameter.grad is None or not parameter.grad.abs().sum() > 0
+    ]
+    assert silent == []
+
+
+def test_loss_is_the_weighted_sum_of_its_parts() -> None:
+    trained = model(prediction_weight=0.5, alignment_weight=2.0)
+    output = trained(video(), targets=targets(), visible=visible())
+    expected = 0.5 * output.prediction_loss + 2.0 * output.alignment_loss
+    torch.testing.assert_close(output.loss.detach(), expected)
+
+
+def test_cosine_loss_is_zero_on_target_and_four_opposite() -> None:
+    target = targets()
+    assert cosine_loss(3.0 * target, target, None) == pytest.approx(0.0, abs=1e-5)
+    assert cosine_loss(-target, target, None) == pytest.approx(4.0, abs=1e-5)
+
+
+def test_weights_choose_the_tokens_that_count() -> None:
+    predicted, target = targets(), targets()
+    weights = torch.zeros(1, FRAMES, PATCHES)
+    weights[0, 2, 1] = 3.0
+    single = cosine_loss(predicted[:, 2, 1], target[:, 2, 1], None)
+    torch.testing.assert_close(cosine_loss(predicted, target, weights), single)
+
+
+def test_aligning_an_inner_layer_reads_that_layer() -> None:
+    trained = model(alignment_layers=(1, -1))
+    assert len(trained.alignment_heads) == 2
+    assert trained(video(), targets=targets(), visible=visible()).loss.isfinite()
+
+
+def test_pixel_targets_are_normalised_patches_in_raster_order() -> None:
+    clip = video()
+    made = pixel_targets(clip, encoder_config())
+    assert made.shape == (1, FRAMES, PATCHES, 8 * 8 * 3)
+    torch.testing.assert_close(made.mean(-1), torch.zeros(1, FRAMES, PATCHES), atol=1e-5, rtol=0)
+    patch = clip[0, 3, :, 8:16, 0:8].permute(1, 2, 0).flatten()
+    expected = (patch - patch.mean()) / patch.std()
+    torch.testing.assert_close(made[0, 3, 2], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_save_and_load_is_identity(tmp_path: Path) -> None:
+    trained = model()
+    trained.save_pretrained(tmp_path)
+    loaded = VideoMAPForPreTraining.from_pretrained(tmp_path).eval()
+    clip, wanted = video(), targets()
+    with torch.no_grad():
+        before = trained(clip, targets=wanted, visible=visible()).loss
+        after = loaded(clip, targets=wanted, visible=visible()).loss
+    assert torch.equal(before, after)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"target_dim": None}, "target_dim is missing"),
+        ({"target_type": "pixels"}, "has 192 values"),
+        ({"alignment_layers": (7,)}, "layers 0 to 4"),
+        ({"prediction_weight": -1.0}, "must not be negative"),
+        ({"decoder_hidden_size": 20}, "multiple of 8"),
+        ({"decoder_depth": 3}, "no field decoder_depth"),
+    ],
+)
+def test_config_refuses_contradictions(overrides: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        model(**overrides)
+
+
+def test_missing_and_superfluous_targets_are_refused() -> None:
+    with pytest.raises(ValueError, match="give targets"):
+        model()(video())
+    with pytest.raises(ValueError, match="makes its own targets"):
+        model(target_type="pixels", target_dim=None)(video(), targets=targets())
+    with pytest.raises(ValueError, match="targets are 3 wide"):
+        model()(video(), targets=targets()[..., :3])
