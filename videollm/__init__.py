@@ -1,3 +1,72 @@
 """videollm: ask, train, evaluate and serve an open VideoLLM with a streaming encoder."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from videollm.registration import register_when_transformers_loads
+
+if TYPE_CHECKING:
+    from videollm.answer import Answer, AnswerStream
+    from videollm.api import VideoLLM
+    from videollm.clip import Clip
+    from videollm.config import VideoLLMConfig
+    from videollm.errors import (
+        DataError,
+        ModelError,
+        RecipeError,
+        RequestError,
+        VideoError,
+        VideoLLMError,
+    )
+    from videollm.model import VideoLLMForConditionalGeneration
+    from videollm.processor import VideoLLMProcessor
+    from videollm.video import VideoReader
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    # asking
+    "VideoLLM": "api",
+    "Answer": "answer",
+    "AnswerStream": "answer",
+    # the model and its parts
+    "VideoLLMConfig": "config",
+    "VideoLLMForConditionalGeneration": "model",
+    "VideoLLMProcessor": "processor",
+    # video
+    "Clip": "clip",
+    "VideoReader": "video",
+    # errors
+    "VideoLLMError": "errors",
+    "VideoError": "errors",
+    "ModelError": "errors",
+    "RecipeError": "errors",
+    "DataError": "errors",
+    "RequestError": "errors",
+}
+
+__all__ = [
+    "Answer",
+    "AnswerStream",
+    "Clip",
+    "DataError",
+    "ModelError",
+    "RecipeError",
+    "RequestError",
+    "VideoError",
+    "VideoLLM",
+    "VideoLLMConfig",
+    "VideoLLMError",
+    "VideoLLMForConditionalGeneration",
+    "VideoLLMProcessor",
+    "VideoReader",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"videollm.{_HOMES[name]}"), name)
+
+
+register_when_transformers_loads()

@@ -1,0 +1,94 @@
+"""Videos drawn by the tests: every frame carries its own number as eight bars, black or white."""
+
+import io
+from fractions import Fraction
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+NUM_BARS = 8
+
+
+def numbered_frames(num_frames: int, *, height: int = 32, width: int = 64) -> NDArray[np.uint8]:
+    """Return (T, H, W, 3): frame i shows i in binary, the highest bar on the left."""
+    bars = np.arange(width) * NUM_BARS // width
+    bits = (np.arange(num_frames)[:, None] >> (NUM_BARS - 1 - bars)) & 1
+    shades = np.where(bits == 1, 220, 30).astype(np.uint8)
+    return np.broadcast_to(shades[:, None, :, None], (num_frames, height, width, 3)).copy()
+
+
+def number_of(picture: Tensor) -> int:
+    """Return the number that a picture, (3, H, W), shows."""
+    columns = picture.float().mean(dim=(0, 1)).numpy()
+    bars = np.arange(len(columns)) * NUM_BARS // len(columns)
+    bits = [columns[bars == bar].mean() > 127 for bar in range(NUM_BARS)]
+    return sum(1 << (NUM_BARS - 1 - bar) for bar in range(NUM_BARS) if bits[bar])
+
+
+def numbers_of(frames: Tensor) -> list[int]:
+    """Return the numbers that pictures, (T, 3, H, W), show."""
+    return [number_of(picture) for picture in frames]
+
+
+def draw_video(
+    frames: NDArray[np.uint8],
+    *,
+    container: str = "mp4",
+    codec: str = "libx264",
+    rate: int = 30,
+    ticks: list[int] | None = None,
+    options: dict[str, str] | None = None,
+    turn: tuple[float, bool, bool] | None = None,
+    pixel_aspect: Fraction | None = None,
+    title: str | None = None,
+) -> bytes:
+    """Return an encoded video of frames, (T, H, W, 3).
+
+    Args:
+        frames: What to show.
+        container: Name of the format.
+        codec: Name of the encoder.
+        rate: Frames per second.
+        ticks: Times in milliseconds instead of the rate.
+        options: For the encoder.
+        turn: Counterclockwise degrees, and whether to mirror in x and in y, as display metadata.
+        pixel_aspect: Width of a pixel over its height.
+        title: A tag.
+    """
+    file = io.BytesIO()
+    with av.open(file, "w", format=container) as output:
+        if title is not None:
+            output.metadata["title"] = title
+        stream = output.add_stream(codec, rate=rate, options={"threads": "1", **(options or {})})
+        stream.height, stream.width = frames.shape[1:3]
+        is_odd = bool(stream.height % 2 or stream.width % 2)
+        stream.pix_fmt = "rgb8" if codec == "gif" else "yuv444p" if is_odd else "yuv420p"
+        if ticks is not None:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        if pixel_aspect is not None:
+            stream.codec_context.sample_aspect_ratio = pixel_aspect
+        if turn is not None:
+            stream.set_display_rotation(turn[0], hflip=turn[1], vflip=turn[2])
+        for number, pixels in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            if ticks is not None:
+                frame.pts, frame.time_base = ticks[number], Fraction(1, 1000)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def draw_sound(container: str = "matroska") -> bytes:
+    """Return a file with a second of silence and no picture."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=container) as output:
+        stream = output.add_stream("pcm_s16le", rate=8000)
+        frame = av.AudioFrame.from_ndarray(
+            np.zeros((1, 8000), np.int16), format="s16", layout="mono"
+        )
+        frame.sample_rate = 8000
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return file.getvalue()

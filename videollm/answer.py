@@ -1,0 +1,117 @@
+"""An answer: the text with all that is known about it, and its stream of pieces."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from videollm.clip import Clip
+from videollm.encoder.kernels import resolve_backend
+
+__all__ = ["Answer", "AnswerRecord", "AnswerStream"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """One answer and how it came about.
+
+    Args:
+        answer: The text.
+        model: Name of the model.
+        frames: The frames that the model saw: `index` among them, and `seconds` in the video.
+        visual_tokens: Visual tokens in the prompt.
+        timings: Seconds: `decode` (read and resize), `encode` (features), `first_token` and
+            `total`, the last two from the call on.
+        device: Where the model ran.
+        scan_backend: Scan of the encoder's Mamba layers.
+    """
+
+    answer: str
+    model: str
+    frames: list[dict[str, float | int]]
+    visual_tokens: int
+    timings: dict[str, float]
+    device: str
+    scan_backend: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-ready values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnswerRecord:
+    """What is known before the text is: becomes the Answer once it is complete.
+
+    Args:
+        model: Name of the model.
+        device: Where it runs.
+        clips: The clips as the model saw them.
+        visual_tokens: Visual tokens in the prompt.
+        start: The clock when the question came.
+        spans: Seconds that decoding and encoding took.
+        marks: Receives "first_token", the clock when the first token was there.
+    """
+
+    model: str
+    device: torch.device
+    clips: list[Clip]
+    visual_tokens: int
+    start: float
+    spans: dict[str, float]
+    marks: dict[str, float]
+
+    def finish(self, text: str) -> Answer:
+        """Return the answer with this text, finished now."""
+        end = time.perf_counter()
+        seconds = [second for clip in self.clips for second in clip.pts_seconds.tolist()]
+        timings = {
+            **self.spans,
+            "first_token": self.marks.get("first_token", end) - self.start,
+            "total": end - self.start,
+        }
+        return Answer(
+            answer=text.strip(),
+            model=self.model,
+            frames=[
+                {"index": index, "seconds": round(second, 6)}
+                for index, second in enumerate(seconds)
+            ],
+            visual_tokens=self.visual_tokens,
+            timings={name: round(value, 4) for name, value in timings.items()},
+            device=str(self.device),
+            scan_backend=resolve_backend("auto", self.device),
+        )
+
+
+class AnswerStream(Iterator[str]):
+    """The pieces of an answer as they are generated; `close` stops it.
+
+    Once exhausted, `answer` holds all that is known about the answer.
+    """
+
+    def __init__(self, pieces: Iterator[str], record: AnswerRecord) -> None:
+        self._pieces = pieces
+        self._record = record
+        self._texts: list[str] = []
+        self.answer: Answer | None = None
+
+    def __next__(self) -> str:
+        try:
+            piece = next(self._pieces)
+        except StopIteration:
+            if self.answer is None:
+                self.answer = self._record.finish("".join(self._texts))
+            raise
+        self._texts.append(piece)
+        return piece
+
+    def close(self) -> None:
+        """Stop generating; what was yielded so far stands."""
+        close = getattr(self._pieces, "close", None)
+        if close is not None:
+            close()
+        if self.answer is None:
+            self.answer = self._record.finish("".join(self._texts))

@@ -1,0 +1,266 @@
+"""VideoLLM: ask videos questions in a few lines of Python.
+
+model = VideoLLM.from_pretrained("demo")
+print(model.chat("clip.mp4", "What happens?"))
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from videollm.answer import Answer, AnswerRecord, AnswerStream
+from videollm.clip import Clip
+from videollm.config import VideoLLMConfig
+from videollm.errors import RequestError
+from videollm.generate import Generation, generate_batch, stream_text
+from videollm.loading import load_model
+from videollm.model import VideoLLMForConditionalGeneration
+from videollm.processor import Message, VideoLLMProcessor
+from videollm.prompting import build_messages
+from videollm.runtime import pick_device, pick_dtype
+from videollm.sampling import load_clip
+
+__all__ = ["Answer", "AnswerStream", "VideoLLM", "VideoSource"]
+
+VideoSource: TypeAlias = Any  # whatever VideoReader.open takes, or a Clip
+_MAX_FRAMES = 512
+
+
+class VideoLLM:
+    """A model with its processor on a device.
+
+    Args:
+        model: The model, ready to answer.
+        processor: Its processor.
+        name: What to call it in answers.
+    """
+
+    def __init__(
+        self, model: VideoLLMForConditionalGeneration, processor: VideoLLMProcessor, *, name: str
+    ) -> None:
+        self.model = model
+        self.processor = processor
+        self.name = name
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | os.PathLike[str] = "demo",
+        *,
+        adapter: str | os.PathLike[str] | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+    ) -> "VideoLLM":
+        """Load a model by name or folder.
+
+        Args:
+            name_or_path: "demo", a model folder, or an adapter folder beside its base.
+            adapter: A PEFT folder to use instead of the model's own.
+            device: "auto", "cpu", "cuda", "cuda:1", "mps".
+            dtype: "auto", "float32", "bfloat16", "float16"; of the language model.
+
+        Raises:
+            ModelError: There is no such model, or it is incomplete.
+        """
+        chosen = pick_device(device)
+        model, processor = load_model(
+            name_or_path, adapter=adapter, device=chosen, dtype=pick_dtype(dtype, chosen)
+        )
+        return cls(model, processor, name=os.fspath(name_or_path))
+
+    @property
+    def config(self) -> VideoLLMConfig:
+        """The model's config."""
+        config = self.model.config
+        assert isinstance(config, VideoLLMConfig)
+        return config
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs."""
+        return self.model.device
+
+    def load(
+        self, video: VideoSource, *, num_frames: int | None = None, fps: float | None = None
+    ) -> Clip:
+        """Return the frames of a video that the model would see.
+
+        Args:
+            video: A path or anything `VideoReader.open` takes; a Clip is returned as it is.
+            num_frames: Frames, uniformly spread; None: the model's own number.
+            fps: Frames a second instead.
+
+        Raises:
+            VideoError: The video cannot be read.
+            RequestError: Both numbers are given.
+        """
+        if isinstance(video, Clip):
+            return video
+        if num_frames is not None and fps is not None:
+            raise RequestError("give num_frames or fps, not both")
+        if fps is not None:
+            return load_clip(video, fps=fps, max_frames=_MAX_FRAMES)
+        return load_clip(video, num_frames=num_frames or self.processor.num_frames)
+
+    @torch.inference_mode()
+    def encode(self, clip: Clip) -> Tensor:
+        """Return the encoder's features (T, N, D) of a clip."""
+        pixels = self.processor.pixels([clip])["pixel_values"].to(self.device)
+        return self.model.encode_videos(pixels)[0]
+
+    def stream_answer(
+        self,
+        video: VideoSource | None,
+        question: str,
+        *,
+        history: Sequence[Message] | None = None,
+        num_frames: int | None = None,
+        fps: float | None = None,
+        generation: Generation | None = None,
+    ) -> AnswerStream:
+        """Return the answer piece by piece; see `ask` for the arguments."""
+        start = time.perf_counter()
+        messages = build_messages(question, history, has_video=video is not None)
+        clips = [] if video is None else [self.load(video, num_frames=num_frames, fps=fps)]
+        decoded = time.perf_counter()
+        features = [self.encode(clip) for clip in clips]
+        encoded = time.perf_counter()
+        text = self.processor.render(messages, clips, add_generation_prompt=True)
+        inputs = self.processor(text)
+        marks: dict[str, float] = {}
+        pieces = stream_text(
+            self.model, self.processor, inputs, features, generation or Generation(), marks
+        )
+        record = AnswerRecord(
+            model=self.name,
+            device=self.device,
+            clips=[self.processor.fit(clip) for clip in clips],
+            visual_tokens=int((inputs["input_ids"] == self.processor.video_token_id).sum()),
+            start=start,
+            spans={"decode": decoded - start, "encode": encoded - decoded},
+            marks=marks,
+        )
+        return AnswerStream(pieces, record)
+
+    def ask(
+        self,
+        video: VideoSource | None,
+        question: str,
+        *,
+        history: Sequence[Message] | None = None,
+        num_frames: int | None = None,
+        fps: float | None = None,
+        max_new_tokens: int = 64,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> Answer:
+        """Answer one question with all that is known about the answer.
+
+        Args:
+            video: A path or anything `VideoReader.open` takes, a Clip, or None for none.
+            question: The question.
+            history: Earlier turns, {"role": "user" | "assistant", "content": text}.
+            num_frames: Frames to sample; None: the model's own number.
+            fps: Frames a second instead.
+            max_new_tokens: Longest answer.
+            temperature: 0 is greedy.
+            seed: Of sampling, where the temperature is above 0.
+
+        Raises:
+            VideoError: The video cannot be read.
+            RequestError: The question is empty or an option is out of range.
+        """
+        generation = Generation(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+        stream = self.stream_answer(
+            video, question, history=history, num_frames=num_frames, fps=fps, generation=generation
+        )
+        for _ in stream:
+            pass
+        assert stream.answer is not None
+        return stream.answer
+
+    def chat(
+        self,
+        video: VideoSource | None,
+        question: str,
+        history: Sequence[Message] | None = None,
+        *,
+        stream: bool = False,
+        **options: Any,
+    ) -> str | AnswerStream:
+        """Return the answer, or with `stream` an iterator of its pieces.
+
+        Args:
+            video: As in `ask`.
+            question: The question.
+            history: Earlier turns; the video belongs to the first.
+            stream: Yield pieces as they are generated.
+            options: The further arguments of `ask`.
+        """
+        if not stream:
+            return self.ask(video, question, history=history, **options).answer
+        frames = {name: options.pop(name, None) for name in ("num_frames", "fps")}
+        return self.stream_answer(
+            video, question, history=history, generation=Generation(**options), **frames
+        )
+
+    def caption(self, video: VideoSource, **options: Any) -> str:
+        """Return one description of a video; options are those of `ask`."""
+        return self.ask(video, "Describe the video.", **options).answer
+
+    def batch(
+        self,
+        videos: Sequence[VideoSource | None],
+        questions: Sequence[str],
+        *,
+        max_new_tokens: int = 32,
+        batch_size: int = 8,
+        num_frames: int | None = None,
+    ) -> list[str]:
+        """Answer many questions greedily, several at once.
+
+        Args:
+            videos: A video for each question; None asks without one. Clips that are the same
+                object are encoded once a batch.
+            questions: As many as videos.
+            max_new_tokens: Longest answer.
+            batch_size: Questions answered together.
+            num_frames: As in `ask`.
+
+        Raises:
+            RequestError: The lists differ in length, or a question is empty.
+        """
+        if len(videos) != len(questions):
+            raise RequestError(
+                f"{len(videos)} videos and {len(questions)} questions: give as many of each"
+            )
+        generation = Generation(max_new_tokens=max_new_tokens)
+        answers: list[str] = []
+        for first in range(0, len(questions), batch_size):
+            part = slice(first, first + batch_size)
+            answers += self._answer_together(videos[part], questions[part], num_frames, generation)
+        return answers
+
+    def _answer_together(
+        self,
+        videos: Sequence[VideoSource | None],
+        questions: Sequence[str],
+        num_frames: int | None,
+        generation: Generation,
+    ) -> list[str]:
+        features: dict[int, Tensor] = {}
+        ordered, texts = [], []
+        for video, question in zip(videos, questions, strict=True):
+            clips = [] if video is None else [self.load(video, num_frames=num_frames)]
+            messages = build_messages(question, None, has_video=bool(clips))
+            texts.append(self.processor.render(messages, clips, add_generation_prompt=True))
+            for clip in clips:
+                if id(video) not in features:
+                    features[id(video)] = self.encode(clip)
+                ordered.append(features[id(video)])
+        inputs = self.processor(texts)
+        return generate_batch(self.model, self.processor, inputs, ordered, generation)

@@ -1,0 +1,255 @@
+"""The command line: `videollm ask`, `chat`, `doctor`, `toyworld`, and the doors to the rest.
+
+Every heavy import happens inside a command, so that help comes at once. Answers go to stdout,
+everything else to stderr. Errors that the user can mend end as one line and exit code 2; a
+traceback therefore always means a defect.
+"""
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from videollm import __version__
+from videollm.cli_forward import PROGRAMS, Program, run_program
+from videollm.errors import RequestError, VideoLLMError
+from videollm.runtime import configure_logging
+
+if TYPE_CHECKING:
+    from videollm.api import VideoLLM
+
+__all__ = ["app", "main"]
+
+# Typer exports only this leaf of its usage errors, and their home differs between its versions.
+_UsageError = cast("type[Exception]", typer.BadParameter.__bases__[0])
+
+# Plain help: typer's rich mode would read "[serve]" as markup. In the epilogs, "\b" keeps an
+# example on its own line, to be copied.
+app = typer.Typer(
+    name="videollm",
+    help="Ask, train, evaluate and serve an open VideoLLM.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+toyworld_app = typer.Typer(
+    help="Make toy-world videos with questions and answers.",
+    rich_markup_mode=None,
+    epilog="\b\nExample: videollm toyworld generate --split test_iid --num 10 --output clips",
+)
+app.add_typer(toyworld_app, name="toyworld")
+
+ModelOption = Annotated[str, typer.Option("--model", help="Name or folder of a model.")]
+AdapterOption = Annotated[
+    str | None, typer.Option("--adapter", help="Folder of a LoRA adapter to put on the model.")
+]
+NumFramesOption = Annotated[
+    int | None,
+    typer.Option("--num-frames", min=1, help="Frames to look at  [default: the model's own]."),
+]
+FpsOption = Annotated[
+    float | None,
+    typer.Option("--fps", help="Frames to look at in each second, instead of a number in all."),
+]
+MaxNewTokensOption = Annotated[
+    int, typer.Option("--max-new-tokens", min=1, help="Longest answer, in tokens.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
+DtypeOption = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")]
+
+
+@app.callback(
+    invoke_without_command=True,
+    epilog="\b\nExample: videollm ask clip.mp4 'What colour is the circle?'",
+)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Say more on stderr.")] = False,
+) -> None:
+    configure_logging(verbose)
+    if version:
+        print(f"videollm {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command(epilog="\b\nExample: videollm ask clip.mp4 'What colour is the circle?' --json")
+def ask(
+    video: Annotated[str, typer.Argument(metavar="VIDEO", help="A video file.")],
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question, quoted.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print all about it as JSON.")] = False,
+    model: ModelOption = "demo",
+    adapter: AdapterOption = None,
+    num_frames: NumFramesOption = None,
+    fps: FpsOption = None,
+    max_new_tokens: MaxNewTokensOption = 64,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+) -> None:
+    """Ask one question about a video."""
+    if not question.strip():
+        raise RequestError("the question is empty: write it in quotes after the video")
+    _require_sampling(num_frames, fps)
+    # Libraries that print would spoil the one thing that belongs on stdout.
+    with contextlib.redirect_stdout(sys.stderr):
+        _require_readable(video)
+        loaded = _load(model, adapter=adapter, device=device, dtype=dtype)
+        answer = loaded.ask(
+            video, question, num_frames=num_frames, fps=fps, max_new_tokens=max_new_tokens
+        )
+    print(json.dumps(answer.to_dict(), ensure_ascii=False) if as_json else answer.answer)
+
+
+@app.command(epilog="\b\nExample: videollm chat clip.mp4")
+def chat(
+    video: Annotated[str | None, typer.Argument(metavar="[VIDEO]", help="A video file.")] = None,
+    model: ModelOption = "demo",
+    adapter: AdapterOption = None,
+    num_frames: NumFramesOption = None,
+    fps: FpsOption = None,
+    max_new_tokens: MaxNewTokensOption = 256,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+) -> None:
+    """Talk about a video in the terminal; /video PATH, /reset, /quit."""
+    from videollm.cli_chat import TerminalChat, read_lines
+
+    _require_sampling(num_frames, fps)
+    with contextlib.redirect_stdout(sys.stderr):
+        if video is not None:
+            _require_readable(video)
+        loaded = _load(model, adapter=adapter, device=device, dtype=dtype)
+    conversation = TerminalChat(
+        loaded,
+        video=video,
+        options={"num_frames": num_frames, "fps": fps, "max_new_tokens": max_new_tokens},
+        check_video=_require_readable,
+    )
+    conversation.run(read_lines())
+
+
+@app.command(epilog="\b\nExample: videollm doctor --json")
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Try out what works on this machine, and say how to get the rest."""
+    from videollm.doctor import collect_report, print_report
+
+    with contextlib.redirect_stdout(sys.stderr):
+        report = collect_report()
+    if as_json:
+        print(json.dumps(report, indent=2))
+    else:
+        print_report(report)
+    if not report["works"]:
+        raise typer.Exit(1)
+
+
+@toyworld_app.command(
+    epilog="\b\nExample: videollm toyworld generate --split val --num 10 --seed 1 --output clips"
+)
+def generate(
+    split: Annotated[str, typer.Option("--split", help="train, val, test_iid, ...")],
+    num: Annotated[int, typer.Option("--num", min=1, help="How many clips.")],
+    output: Annotated[Path, typer.Option("--output", help="New or empty folder.")],
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, another world.")] = 0,
+) -> None:
+    """Write mp4 clips and their questions (qa.jsonl) into a folder."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress
+
+    from videollm.toyworld import write_split
+
+    console = Console(stderr=True)
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("clips", total=num)
+        summary = write_split(
+            split, num, seed, output, progress=lambda done, _: bar.update(task, completed=done)
+        )
+    print(f"{summary.num_videos} clips, {summary.num_questions} questions", file=sys.stderr)
+    print(summary.folder / "qa.jsonl")
+
+
+def _add_program(program: Program) -> None:
+    """Make a command that hands its words, --help included, to a program outside the core."""
+
+    def command(context: typer.Context) -> None:
+        raise typer.Exit(run_program(program, context.args))
+
+    app.command(
+        program.name,
+        help=program.summary,
+        epilog=f"\b\n{program.example}",
+        add_help_option=False,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )(command)
+
+
+for _program in PROGRAMS:
+    _add_program(_program)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        argv: Words after the program's name; None takes those of the process.
+
+    Returns:
+        0 when done, 1 when `doctor` found the core broken, 2 for what the user can mend,
+        130 when interrupted.
+    """
+    run: Callable[..., Any] = app
+    try:
+        words = None if argv is None else list(argv)
+        code = run(words, prog_name="videollm", standalone_mode=False)
+    except VideoLLMError as error:
+        return _complain(str(error))
+    except _UsageError as error:
+        return _complain(_usage_message(error))
+    except (KeyboardInterrupt, typer.Abort):
+        print(file=sys.stderr)
+        return 130
+    return int(code or 0)
+
+
+def _complain(message: str) -> int:
+    """Print one line, whatever the message holds, and return the exit code."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def _usage_message(error: Exception) -> str:
+    """Say what was wrong with the words given, and where to read about them."""
+    usage = cast("Any", error)
+    command = usage.ctx.command_path if usage.ctx is not None else "videollm"
+    return f"{usage.format_message().rstrip('.')}; '{command} --help' shows what there is"
+
+
+def _load(model: str, *, adapter: str | None, device: str, dtype: str) -> "VideoLLM":
+    from videollm.api import VideoLLM
+
+    return VideoLLM.from_pretrained(model, adapter=adapter, device=device, dtype=dtype)
+
+
+def _require_readable(video: str) -> None:
+    """Complain about a file before seconds are spent on loading a model."""
+    from videollm.video import VideoReader
+
+    if "://" not in video:
+        with VideoReader.open(video):
+            pass
+
+
+def _require_sampling(num_frames: int | None, fps: float | None) -> None:
+    if fps is not None and not 0 < fps < float("inf"):
+        raise RequestError(f"--fps is {fps:g}: it must be above 0")
+    if fps is not None and num_frames is not None:
+        raise RequestError("--num-frames and --fps are both given: choose one")

@@ -1,0 +1,290 @@
+"""VideoLLMForConditionalGeneration: encoder, projector and language model as one HF model.
+
+Legend: B rows of text, V videos of all rows in order, T token frames of a video, N patches per
+frame, K visual tokens per frame, D encoder width, H LLM width, L tokens of text.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM
+from transformers.cache_utils import Cache
+from transformers.generation.utils import GenerationMixin
+from transformers.modeling_outputs import CausalLMOutputWithPast
+from transformers.modeling_utils import PreTrainedModel
+
+from videollm.config import VideoLLMConfig, add_video_token
+from videollm.encoder.config import VideoMAPConfig
+from videollm.encoder.videomap import VideoMAPModel
+from videollm.errors import ModelError
+from videollm.fusion import fuse_visual_tokens
+from videollm.llm import load_language_model, load_tokenizer
+from videollm.loss import supervised_loss
+from videollm.projector import build_projector
+
+__all__ = ["VideoLLMForConditionalGeneration"]
+
+_LANGUAGE_PREFIX = "language_model."
+
+
+class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
+    """A causal language model that reads videos through the VideoMAP encoder.
+
+    A model made with `config.text_model` uses that language model's weights unchanged: its own
+    folder holds encoder and projector only, and `from_pretrained` fetches the rest by name.
+
+    Args:
+        config: Encoder, projector and language model.
+    """
+
+    config_class = VideoLLMConfig
+    base_model_prefix = "videollm"
+    main_input_name = "input_ids"
+    input_modalities = ["video", "text"]
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_attention_backend = True
+
+    def __init__(self, config: VideoLLMConfig) -> None:
+        super().__init__(config)
+        self.vision_model = VideoMAPModel(config.vision)
+        self.projector = build_projector(config)
+        self.language_model = AutoModelForCausalLM.from_config(config.text)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the language model's word embedding."""
+        return self.language_model.get_input_embeddings()
+
+    def get_output_embeddings(self) -> nn.Module:
+        """Return the language model's head."""
+        return self.language_model.get_output_embeddings()
+
+    def encode_videos(
+        self, pixel_values: Tensor, frame_counts: Tensor | None = None
+    ) -> list[Tensor]:
+        """Return each video's features (T, N, D).
+
+        Videos of equal length are encoded together, others apart: padding never enters.
+
+        Args:
+            pixel_values: (V, frames, C, height, width), float; frames beyond a video's own
+                count are padding.
+            frame_counts: (V,), frames of each video; None: all.
+        """
+        lengths = [pixel_values.shape[1]] * pixel_values.shape[0]
+        if frame_counts is not None:
+            lengths = frame_counts.tolist()
+        features: dict[int, Tensor] = {}
+        for length in sorted(set(lengths)):
+            rows = [row for row, own in enumerate(lengths) if own == length]
+            clips = pixel_values[rows, :length]
+            encoded = self.vision_model(clips).last_hidden_state
+            num_frames = length // self.config.vision.tubelet_size
+            by_frame = encoded.unflatten(1, (num_frames, -1))
+            features |= dict(zip(rows, by_frame, strict=True))
+        return [features[row] for row in range(len(lengths))]
+
+    def project(self, features: Tensor) -> Tensor:
+        """Return visual tokens (T, K, H) of one video's features (T, N, D)."""
+        return self.projector(features)
+
+    def embed(
+        self,
+        input_ids: Tensor,
+        pixel_values: Tensor | None = None,
+        frame_counts: Tensor | None = None,
+        video_features: list[Tensor] | None = None,
+    ) -> Tensor:
+        """Return embeddings (B, L, H) of text with its videos in place.
+
+        Args:
+            input_ids: (B, L), with placeholders.
+            pixel_values: As in `encode_videos`; or
+            video_features: what `encode_videos` returned.
+            frame_counts: As in `encode_videos`.
+
+        Raises:
+            ValueError: Both or mismatched videos are given.
+        """
+        if pixel_values is not None and video_features is not None:
+            raise ValueError("give pixel_values or video_features, not both")
+        if pixel_values is not None:
+            video_features = self.encode_videos(pixel_values, frame_counts)
+        visual = None
+        if video_features:
+            visual = torch.cat([self.project(video).flatten(0, 1) for video in video_features])
+        return fuse_visual_tokens(
+            self.get_input_embeddings(), input_ids, visual, self.config.video_token_id
+        )
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        frame_counts: Tensor | None = None,
+        video_features: list[Tensor] | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+        frame_seconds: Tensor | None = None,
+        **kwargs: Any,
+    ) -> CausalLMOutputWithPast:
+        """Return logits, or for given labels the loss.
+
+        Args:
+            input_ids: (B, L), with one placeholder for each visual token.
+            attention_mask: (B, L) padding mask, or (B, 1, L, L) bool, true = attend.
+            position_ids: (B, L).
+            pixel_values: (V, frames, C, height, width), all rows' videos in order.
+            frame_counts: (V,), frames of each video.
+            video_features: Instead of pixel_values, what `encode_videos` returned.
+            past_key_values: The language model's cache.
+            inputs_embeds: (B, L, H), instead of input_ids.
+            labels: (B, L), -100 where nothing is supervised. Logits are then computed for
+                supervised positions only: (positions, vocabulary), in row order.
+            num_items_in_batch: Supervised tokens of the whole batch; the loss is their mean.
+            frame_seconds: Accepted from the processor's output; the text holds the times.
+            kwargs: Passed to the language model.
+
+        Raises:
+            ValueError: Placeholders and visual tokens differ in number.
+        """
+        if inputs_embeds is None:
+            if input_ids is None:
+                raise ValueError("give input_ids or inputs_embeds")
+            inputs_embeds = self.embed(input_ids, pixel_values, frame_counts, video_features)
+        if labels is not None:
+            hidden = self.language_model.get_decoder()(
+                inputs_embeds=inputs_embeds,
+                attention_mask=attention_mask,
+                position_ids=position_ids,
+                use_cache=False,
+            ).last_hidden_state
+            loss, logits = supervised_loss(
+                hidden, labels, self.get_output_embeddings(), num_items_in_batch
+            )
+            return CausalLMOutputWithPast(loss=loss, logits=logits)
+        return self.language_model(
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            **kwargs,
+        )
+
+    def prepare_inputs_for_generation(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return one step's inputs; the videos enter at the first step only."""
+        inputs = super().prepare_inputs_for_generation(*args, **kwargs)
+        if not kwargs.get("is_first_iteration", False) and kwargs.get("use_cache", True):
+            for name in ("pixel_values", "frame_counts", "video_features", "frame_seconds"):
+                inputs.pop(name, None)
+        return inputs
+
+    @classmethod
+    def from_parts(
+        cls,
+        encoder: str | os.PathLike[str] | VideoMAPConfig | VideoMAPModel,
+        text_model: str,
+        *,
+        dtype: torch.dtype = torch.float32,
+        **fields: Any,
+    ) -> "VideoLLMForConditionalGeneration":
+        """Return a model of an encoder and a language model with a fresh projector between.
+
+        Args:
+            encoder: A trained encoder or its folder, or a config for a fresh one.
+            text_model: Name or path of the language model.
+            dtype: Of the language model; encoder and projector are fp32.
+            fields: Further fields of `VideoLLMConfig`.
+
+        Raises:
+            ModelError: The language model cannot be had.
+        """
+        if isinstance(encoder, VideoMAPConfig):
+            encoder = VideoMAPModel(encoder)
+        elif not isinstance(encoder, VideoMAPModel):
+            encoder = VideoMAPModel.from_pretrained(encoder, dtype=torch.float32)
+        language_model = load_language_model(text_model, dtype=dtype, device="cpu")
+        config = VideoLLMConfig(
+            vision_config=encoder.config,
+            text_config=language_model.config,
+            text_model=text_model,
+            video_token_id=add_video_token(load_tokenizer(text_model)),
+            **fields,
+        )
+        model = cls._assemble(config, language_model)
+        model.vision_model = encoder
+        model.projector = build_projector(config)
+        return model
+
+    @classmethod
+    def _assemble(
+        cls, config: VideoLLMConfig, language_model: PreTrainedModel
+    ) -> "VideoLLMForConditionalGeneration":
+        """Return a model around a language model, the other parts without memory as yet."""
+        with torch.device("meta"):
+            model = cls(config)
+        model.language_model = language_model
+        model.generation_config = language_model.generation_config
+        return model
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], *args: Any, **kwargs: Any
+    ) -> "VideoLLMForConditionalGeneration":
+        """Load a folder or hub name; a language model kept by name is loaded by that name.
+
+        Args:
+            pretrained_model_name_or_path: Folder or hub name.
+            args: As in transformers.
+            kwargs: As in transformers; `dtype` is the language model's, encoder and projector
+                stay in fp32 where the language model is kept by name.
+
+        Raises:
+            ModelError: Weights are missing, or the language model cannot be had.
+        """
+        folder = Path(pretrained_model_name_or_path)
+        if not (folder / "config.json").is_file():
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        config = kwargs.get("config") or VideoLLMConfig.from_pretrained(folder)
+        if config.text_model is None:
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        language_model = load_language_model(
+            config.text_model,
+            dtype=kwargs.get("dtype") or torch.float32,
+            device="cpu",
+            quantization=kwargs.get("quantization_config"),
+        )
+        model = cls._assemble(config, language_model)
+        weights = load_file(folder / "model.safetensors")
+        missing, unexpected = model.load_state_dict(
+            {name: value.float() for name, value in weights.items()}, strict=False, assign=True
+        )
+        missing = [name for name in missing if not name.startswith(_LANGUAGE_PREFIX)]
+        if missing or unexpected:
+            raise ModelError(
+                f"{folder}: model.safetensors lacks {missing[:3]} and has unknown "
+                f"{unexpected[:3]}: it was written for another config.json"
+            )
+        return model.eval()
+
+    def save_pretrained(
+        self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any
+    ) -> None:
+        """Write a folder; a language model kept by name is left out."""
+        if self.config.text_model is not None and kwargs.get("state_dict") is None:
+            kwargs["state_dict"] = {
+                name: value
+                for name, value in self.state_dict().items()
+                if not name.startswith(_LANGUAGE_PREFIX)
+            }
+        super().save_pretrained(save_directory, *args, **kwargs)

@@ -1,0 +1,54 @@
+"""Which scenes belong to which split, and where each gets its randomness.
+
+A split is a family of seeds: scene number `index` of a split depends on (seed, split, index) and
+on nothing else, so splits are disjoint, endless, and the same on every machine.
+"""
+
+import numpy as np
+
+from videollm.errors import RequestError
+from videollm.toyworld.vocabulary import COLOURS, HELD_OUT_PAIRS, SHAPES
+
+__all__ = ["SPLITS", "check_split", "generator_for", "pairs_for"]
+
+SPLITS: tuple[str, ...] = ("train", "val", "test_iid", "test_compositional", "test_paraphrase")
+
+_ALL_PAIRS = tuple((colour, shape) for colour in COLOURS for shape in SHAPES)
+_TRAINED_PAIRS = tuple(pair for pair in _ALL_PAIRS if pair not in HELD_OUT_PAIRS)
+
+
+def check_split(split: str) -> None:
+    """Refuse a split that does not exist.
+
+    Raises:
+        RequestError: `split` is none of `SPLITS`.
+    """
+    if split not in SPLITS:
+        raise RequestError(f"there is no split {split!r}: choose one of {', '.join(SPLITS)}")
+
+
+def generator_for(split: str, index: int, seed: int, stream: int) -> np.random.Generator:
+    """Return the random generator of one scene.
+
+    Args:
+        split: One of `SPLITS`.
+        index: Number of the scene in its split, at least 0.
+        seed: Seed of the whole world, at least 0.
+        stream: What the numbers are for; scenes and questions draw from different streams.
+
+    Returns:
+        A generator whose numbers depend on the four arguments only.
+
+    Raises:
+        RequestError: The split is unknown, or index or seed is negative.
+    """
+    check_split(split)
+    if index < 0 or seed < 0:
+        raise RequestError(f"index {index} and seed {seed} must both be at least 0")
+    entropy = (seed, SPLITS.index(split), index, stream)
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
+
+
+def pairs_for(split: str) -> tuple[tuple[str, str], ...]:
+    """Return the (colour, shape) pairs that may be seen or named in a split."""
+    return _ALL_PAIRS if split == "test_compositional" else _TRAINED_PAIRS

@@ -1,0 +1,201 @@
+"""A split as files: H.264 clips and the questions about them, written whole or not at all.
+
+The folder is filled under another name beside the final one and renamed when it is complete, so
+an interrupted run leaves nothing that looks finished.
+"""
+
+import json
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from os import PathLike
+from pathlib import Path
+
+import av
+import numpy as np
+
+from videollm.clip import Clip
+from videollm.errors import DataError, RequestError
+from videollm.toyworld.questions import Question, make_questions
+from videollm.toyworld.render import render_frames
+from videollm.toyworld.scene import CLIP_SECONDS, make_scene
+from videollm.toyworld.splits import check_split
+
+__all__ = ["SplitSummary", "write_clip", "write_split"]
+
+_MAX_FPS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSummary:
+    """Say what was written.
+
+    Args:
+        folder: The finished folder.
+        num_videos: Clips in `folder / "videos"`.
+        num_questions: Lines of `folder / "qa.jsonl"`.
+        families: Family to its number of questions, the most frequent first.
+    """
+
+    folder: Path
+    num_videos: int
+    num_questions: int
+    families: dict[str, int]
+
+
+def write_split(
+    split: str,
+    num: int,
+    seed: int,
+    output: str | PathLike[str],
+    *,
+    size: int = 128,
+    fps: int = 8,
+    questions_per_video: int = 10,
+    families: Sequence[str] | None = None,
+    choice_fraction: float = 0.0,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> SplitSummary:
+    """Write scenes 0 to num - 1 of a split as `videos/*.mp4` and `qa.jsonl`.
+
+    Each line of `qa.jsonl` has `video` (path within the folder), `id`, `family`, `question`,
+    `answer`, `choices`, `split`, `seconds` (length of the clip), `aliases` and `wording`.
+
+    Args:
+        split: One of `SPLITS`.
+        num: How many clips, at least 1.
+        seed: Seed of the world and of the questions, at least 0.
+        output: Folder to make; its parents are made too.
+        size: Pixels of a side, even, at least 16.
+        fps: Frames a second, 1..60.
+        questions_per_video: At most this many questions for each clip.
+        families: Passed to `make_questions`.
+        choice_fraction: Passed to `make_questions`.
+        overwrite: Whether a folder that holds something is replaced.
+        progress: Called after each clip with the number done and `num`.
+
+    Returns:
+        What was written.
+
+    Raises:
+        RequestError: An argument is out of range.
+        DataError: `output` holds something and `overwrite` is not set, or is a file.
+    """
+    _check_request(split, num, questions_per_video, fps)
+    folder = Path(output)
+    _refuse_to_overwrite(folder, overwrite)
+    ask = partial(
+        make_questions,
+        split=split,
+        count=questions_per_video,
+        seed=seed,
+        families=families,
+        choice_fraction=choice_fraction,
+    )
+    times = np.arange(round(CLIP_SECONDS * fps)) / fps
+    counts: Counter[str] = Counter()
+    with _replacing(folder) as draft, (draft / "qa.jsonl").open("w", encoding="utf-8") as lines:
+        (draft / "videos").mkdir()
+        for index in range(num):
+            scene = make_scene(split, index, seed)
+            name = f"videos/{index:06d}.mp4"
+            write_clip(render_frames(scene, size=size, times=times), draft / name, fps=fps)
+            for question in ask(scene):
+                counts[question.family] += 1
+                lines.write(json.dumps(_record(question, name, split)) + "\n")
+            if progress is not None:
+                progress(index + 1, num)
+    return SplitSummary(folder, num, counts.total(), dict(counts.most_common()))
+
+
+def write_clip(clip: Clip, path: str | PathLike[str], *, fps: int) -> None:
+    """Write a clip as H.264 in mp4, 4:2:0, near lossless, the same bytes each time.
+
+    Args:
+        clip: Frames of even height and width; they are shown at equal distances, whatever their
+            times say.
+        path: File to write, replaced if it exists.
+        fps: Frames a second, at least 1.
+
+    Raises:
+        RequestError: A side is odd.
+    """
+    if clip.height % 2 or clip.width % 2:
+        raise RequestError(
+            f"frames are {clip.width}x{clip.height}: H.264 in 4:2:0 needs even sides"
+        )
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=fps)
+        stream.width, stream.height, stream.pix_fmt = clip.width, clip.height, "yuv420p"
+        stream.time_base = Fraction(1, fps)
+        stream.options = {"crf": "18", "preset": "veryfast", "threads": "1"}
+        for number, pixels in enumerate(clip.frames.permute(0, 2, 3, 1).numpy()):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, fps)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def _record(question: Question, video: str, split: str) -> dict[str, object]:
+    return {
+        "video": video,
+        "id": question.id,
+        "family": question.family,
+        "question": question.question,
+        "answer": question.answer,
+        "choices": list(question.choices),
+        "split": split,
+        "seconds": CLIP_SECONDS,
+        "aliases": list(question.aliases),
+        "wording": question.wording,
+    }
+
+
+def _check_request(split: str, num: int, questions_per_video: int, fps: int) -> None:
+    check_split(split)
+    if num < 1 or questions_per_video < 0:
+        raise RequestError(
+            f"num is {num} and questions_per_video {questions_per_video}: "
+            "ask for at least 1 clip and at least 0 questions"
+        )
+    if not 1 <= fps <= _MAX_FPS:
+        raise RequestError(f"fps is {fps}: choose 1 to {_MAX_FPS}")
+
+
+def _refuse_to_overwrite(folder: Path, overwrite: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder} is a file: name a folder to write to")
+    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+        raise DataError(f"{folder} is not empty: choose another folder, or overwrite it on purpose")
+
+
+@contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder that takes the place of `folder` on success and goes on failure."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        workplace = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise DataError(
+            f"{folder} cannot be made ({error.strerror}): choose a folder that you may write to"
+        ) from error
+    draft, old = workplace / "new", workplace / "old"
+    try:
+        draft.mkdir()
+        yield draft
+        if folder.exists():
+            folder.rename(old)
+        try:
+            draft.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            raise
+    finally:
+        shutil.rmtree(workplace)

@@ -1,0 +1,228 @@
+"""What a video file holds, found before anything is asked of it.
+
+One pass over the packets, decoding only until the first frame, finds the true count, the true
+duration, the keyframes and whether the times can be trusted for seeking. Headers lie about all of
+these: edit lists hide frames, AVI pads its count, downloads cut short promise the whole.
+The header of a remote file, or of a very large one with an index, is believed instead.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from videollm.errors import VideoError
+from videollm.video_container import open_media, read_packets
+from videollm.video_picture import Geometry, frame_geometry
+from videollm.video_source import MediaSource
+from videollm.video_stills import DEFAULT_FPS
+
+__all__ = ["Survey", "survey_media"]
+
+MAX_SCAN_BYTES = 256 * 2**20
+MAX_PACKETS_BEFORE_FRAME = 2000
+
+SEEKABLE_FORMATS = frozenset({"flv", "matroska", "mov", "mpegts"})
+"""Containers whose frames carry their own times, so that a frame is known wherever one lands."""
+
+INDEXED_FORMATS = frozenset({"matroska", "mov"})
+"""Containers that say where the keyframes are, without being read through."""
+
+DECODE_TIMED_FORMATS = frozenset({"avi"})
+"""Containers that store the order of decoding only; what passes for display times is a guess."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timing:
+    """Hold the counts and times of a video.
+
+    Args:
+        num_frames: Frames in the file, at least 1.
+        duration_seconds: From the start of the first frame to the end of the last, above 0.
+        fps: Mean frames per second, above 0.
+        key_seconds: Rising times at which decoding can begin; empty if seeking is not safe.
+    """
+
+    num_frames: int
+    duration_seconds: float
+    fps: float
+    key_seconds: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Survey:
+    """Hold what one look at a file tells.
+
+    Args:
+        codec: Name of the decoder.
+        geometry: How stored frames become upright pictures.
+        timing: Counts and times.
+        origin_ticks: Time stamp of the first frame that decodes, in units of the stream's time
+            base; None if it has none.
+        decode_timed: Whether frames are timed by the order of decoding.
+    """
+
+    codec: str
+    geometry: Geometry
+    timing: Timing
+    origin_ticks: int | None
+    decode_timed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Stamp:
+    ticks: int | None
+    duration_ticks: int
+    is_keyframe: bool
+
+
+def survey_media(source: MediaSource, video_stream: int | None) -> Survey:
+    """Return what the packets of a source say.
+
+    Args:
+        source: Where the bytes come from.
+        video_stream: Which of the file's video streams, from 0; None chooses the best.
+
+    Raises:
+        VideoError: The source cannot be opened, or not one frame of it decodes.
+    """
+    container, stream = open_media(source, video_stream)
+    with container:
+        formats = set(container.format.name.split(","))
+        decode_timed = bool(formats & DECODE_TIMED_FORMATS)
+        believed = _header_is_believed(source, container, stream)
+        first, stamps = _scan(container, stream, decode_timed, first_frame_only=believed)
+        if first is None:
+            finding = f"not one frame of its {stream.codec_context.name} video can be decoded"
+            remedy = "the file is damaged: copy, download or convert it again"
+            if source.is_remote:
+                remedy = "download it and give its path: its server may not allow reading in parts"
+            raise VideoError(source.name, finding, remedy)
+        origin = first.dts if decode_timed else first.pts
+        if believed:
+            timing = _timing_of_header(container, stream, origin)
+        else:
+            seekable = bool(formats & SEEKABLE_FORMATS)
+            start = _start_ticks(stamps, origin, decode_timed)
+            timing = _timing_of_stamps(stream, stamps, start, seekable=seekable)
+        return Survey(
+            codec=stream.codec_context.name,
+            geometry=frame_geometry(first, stream.sample_aspect_ratio),
+            timing=timing,
+            origin_ticks=origin,
+            decode_timed=decode_timed,
+        )
+
+
+def declared_fps(stream: VideoStream) -> float:
+    """Return the rate that the file declares, or 25 where it declares none."""
+    rate = stream.average_rate or stream.guessed_rate
+    return float(rate) if rate else DEFAULT_FPS
+
+
+def _scan(
+    container: InputContainer, stream: VideoStream, decode_timed: bool, *, first_frame_only: bool
+) -> tuple[VideoFrame | None, list[_Stamp]]:
+    first: VideoFrame | None = None
+    stamps: list[_Stamp] = []
+    try:
+        for packet in read_packets(container, stream):
+            if first is None:
+                first = _first_frame(packet)
+            if packet.size > 0 and not packet.is_discard:
+                ticks = packet.dts if decode_timed else packet.pts
+                stamps.append(_Stamp(ticks, packet.duration or 0, packet.is_keyframe))
+            hopeless = first is None and len(stamps) > MAX_PACKETS_BEFORE_FRAME
+            if hopeless or (first is not None and first_frame_only):
+                break
+    except av.FFmpegError:
+        # What was read so far counts; the cursor comes to the same end and judges it.
+        pass
+    return first, stamps
+
+
+def _first_frame(packet: "Packet[VideoStream]") -> VideoFrame | None:
+    try:
+        frames = packet.stream.decode(packet)
+    except av.FFmpegError:
+        return None
+    return frames[0] if frames else None
+
+
+def _header_is_believed(
+    source: MediaSource, container: InputContainer, stream: VideoStream
+) -> bool:
+    if not (stream.duration or container.duration):
+        return False
+    if source.size_bytes is None:
+        return True
+    has_index = bool(set(container.format.name.split(",")) & INDEXED_FORMATS)
+    return has_index and source.size_bytes > MAX_SCAN_BYTES
+
+
+def _start_ticks(stamps: list[_Stamp], origin: int | None, decode_timed: bool) -> int | None:
+    """Return the stamp that counts as 0 s, or None where the stamps are of no use."""
+    ticks = [stamp.ticks for stamp in stamps if stamp.ticks is not None]
+    if origin is None or len(ticks) < len(stamps) or max(ticks, default=origin) < origin:
+        return None
+    # Packets before the first frame that decodes show nothing.
+    return min(ticks) if decode_timed else origin
+
+
+def _timing_of_stamps(
+    stream: VideoStream, stamps: list[_Stamp], start: int | None, *, seekable: bool
+) -> Timing:
+    base = stream.time_base or Fraction(1, 1000)
+    declared = declared_fps(stream)
+    # Two packets with one stamp are one frame: its second field, or padding.
+    shown = {
+        stamp.ticks: stamp
+        for stamp in stamps
+        if stamp.ticks is not None and start is not None and stamp.ticks >= start
+    }
+    if not shown or start is None:
+        num_frames = max(len(stamps), 1)
+        return Timing(num_frames=num_frames, duration_seconds=num_frames / declared, fps=declared)
+    last_ticks = max(shown)
+    last_duration = float(shown[last_ticks].duration_ticks * base) or 1 / declared
+    duration = float((last_ticks - start) * base) + last_duration
+    measured = len(shown) / duration
+    is_unique = len({stamp.ticks for stamp in stamps}) == len(stamps)
+    return Timing(
+        num_frames=len(shown),
+        duration_seconds=duration,
+        fps=declared if abs(declared - measured) <= 0.1 * measured else measured,
+        key_seconds=tuple(
+            float((ticks - start) * base)
+            for ticks in sorted(shown)
+            if seekable and is_unique and shown[ticks].is_keyframe
+        ),
+    )
+
+
+def _timing_of_header(container: InputContainer, stream: VideoStream, origin: int | None) -> Timing:
+    base = stream.time_base or Fraction(1, 1000)
+    if stream.duration:
+        duration = float(stream.duration * base)
+    else:
+        duration = (container.duration or 0) / av.time_base
+    fps = declared_fps(stream)
+    try:
+        # Matroska reads its index only when the first seek asks for it.
+        container.seek(0)
+        keys = [entry.timestamp for entry in stream.index_entries if entry.is_keyframe]
+    except av.FFmpegError:
+        keys = []
+    seekable = origin is not None and set(container.format.name.split(",")) & SEEKABLE_FORMATS
+    return Timing(
+        num_frames=stream.frames or max(round(duration * fps), 1),
+        duration_seconds=duration,
+        fps=fps,
+        key_seconds=tuple(
+            max(float((ticks - (origin or 0)) * base), 0.0) for ticks in sorted(keys) if seekable
+        ),
+    )

@@ -1,0 +1,71 @@
+"""What every kind of video looks like to the reader: facts, and a cursor that finds frames.
+
+A track is one opened source (a file, an array, a folder of pictures); a cursor walks over it.
+`videollm.video` builds everything else, such as clips and streams, on these two alone.
+
+Legend: H height, W width.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+__all__ = ["TIME_TOLERANCE_SECONDS", "Cursor", "Track", "VideoMetadata"]
+
+TIME_TOLERANCE_SECONDS = 1e-6
+"""How long after a requested time a frame may begin and count as at it: times are sums of floats."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoMetadata:
+    """Hold what is known of a video before its frames are decoded.
+
+    Counts and times come from the packets of the file, not from its header, which may lie; only
+    for a remote or very large file with an index is the header believed.
+
+    Args:
+        source: What was opened, as it was given.
+        duration_seconds: From the start of the first frame to the end of the last; above 0.
+        fps: Mean frames per second; above 0. The rate that the file declares, or the measured
+            one where the two differ by more than a tenth.
+        num_frames: Number of frames, at least 1. An estimate where packets are not frames.
+        height: Of the upright picture with square pixels, in pixels.
+        width: Likewise.
+        codec: Name of the decoder, or `array` or `images`.
+        rotation_degrees: Counterclockwise turn from stored to upright, in [-180, 180].
+    """
+
+    source: str
+    duration_seconds: float
+    fps: float
+    num_frames: int
+    height: int
+    width: int
+    codec: str
+    rotation_degrees: int = 0
+
+
+class Cursor(Protocol):
+    """Find frames by time; quickest when the times rise."""
+
+    def frame_at(self, seconds: float) -> tuple[Tensor, float]:
+        """Return the last frame at or before a time, or the first frame, and its own time.
+
+        Returns:
+            The picture, (3, H, W), uint8, RGB, not to be written to; and its time in seconds.
+        """
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+class Track(Protocol):
+    """One opened source of frames."""
+
+    @property
+    def metadata(self) -> VideoMetadata:
+        """Return what is known of the video."""
+
+    def start(self) -> Cursor:
+        """Return a new cursor, independent of every other."""
