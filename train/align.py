@@ -1,0 +1,111 @@
+"""Align the projector with the language model; nothing else learns.
+
+`python -m videollm.train.align RECIPE --key value` writes a model folder to `OUT/`.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from videollm.errors import RecipeError
+from videollm.loading import resolve_model
+from videollm.model import VideoLLMForConditionalGeneration
+from videollm.processor import VideoLLMProcessor
+from videollm.train.arguments import AlignArguments, DataArguments, ModelArguments
+from videollm.train.building import build_dialogues, build_videollm
+from videollm.train.collate import PackingCollator
+from videollm.train.parts import freeze_all_but, keep_evaluating
+from videollm.train.stage import Run, run_stage, run_training
+from videollm.train.toyworld_data import ToyWorldScenes, WordCollator, check_frames
+from videollm.train.words import WordAlignment
+
+__all__ = ["align", "main"]
+
+
+def align(
+    run: Run, model_args: ModelArguments, objective: AlignArguments, data: DataArguments
+) -> None:
+    """Train the projector and write the model.
+
+    Args:
+        run: Arguments and checkpoint.
+        model_args: The model to start from.
+        objective: What the projector learns.
+        data: What it sees.
+
+    Raises:
+        RecipeError: Arguments contradict each other.
+        DataError: The data cannot be used.
+        ModelError: A model cannot be had.
+    """
+    if objective.objective == "words" and data.dataset != "toyworld":
+        raise RecipeError(
+            f"objective: words knows the toy world only, not dataset {data.dataset}: use caption"
+        )
+    if model_args.model is not None and resolve_model(model_args.model)[1] is not None:
+        raise RecipeError(
+            f"model: {model_args.model} has an adapter, made for the projector it has: align a "
+            "model before instruct, not after"
+        )
+    model, processor = build_videollm(run, model_args, data)
+    freeze_all_but(model, ["projector"])
+    run.args.prediction_loss_only = True
+    if objective.objective == "words":
+        _align_words(run, model, processor, objective, data)
+    else:
+        _align_captions(run, model, processor, data)
+    if run.args.should_save:
+        model.save_pretrained(run.args.folder)
+        processor.save_pretrained(run.args.folder)
+
+
+def _align_words(
+    run: Run,
+    model: VideoLLMForConditionalGeneration,
+    processor: VideoLLMProcessor,
+    objective: AlignArguments,
+    data: DataArguments,
+) -> None:
+    check_frames(data.num_frames, model.config.vision)
+    # Losses are asked for by the inputs that are always there.
+    run.args.label_names = ["words"]
+    validation = None
+    if data.validation_clips:
+        validation = ToyWorldScenes("val", data.validation_clips, data.world_seed)
+    run_training(
+        run,
+        WordAlignment(model, processor.tokenizer, norm_weight=objective.norm_weight),
+        collator=WordCollator(
+            encoder=model.config.vision,
+            tokens_per_frame=model.config.tokens_per_frame,
+            num_frames=data.num_frames,
+        ),
+        dataset=ToyWorldScenes("train", data.num_clips, data.world_seed),
+        validation=validation,
+    )
+
+
+def _align_captions(
+    run: Run,
+    model: VideoLLMForConditionalGeneration,
+    processor: VideoLLMProcessor,
+    data: DataArguments,
+) -> None:
+    dataset, validation = build_dialogues(run, data, processor)
+    keep_evaluating(model.vision_model)
+    if model.config.text_model is not None:
+        # Checkpoints leave the language model out; resuming must not miss it.
+        model._keys_to_ignore_on_save = {
+            name for name in model.state_dict() if name.startswith("language_model.")
+        }
+    collator = PackingCollator(processor=processor, max_length=data.max_length)
+    run_training(run, model, collator=collator, dataset=dataset, validation=validation)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; return its exit code."""
+    groups = (ModelArguments, AlignArguments, DataArguments)
+    return run_stage(argv, stage="align", groups=groups, body=align)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""Models for the stages: a fresh encoder or a trained one, and a VideoLLM around it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from videollm import encoder as encoders
+from videollm.config import VideoLLMConfig
+from videollm.encoder import VideoMAPConfig, VideoMAPModel
+from videollm.errors import ModelError, RecipeError
+from videollm.llm import DEFAULT_LLM, load_tokenizer
+from videollm.loading import resolve_model
+from videollm.model import VideoLLMForConditionalGeneration
+from videollm.processor import VideoLLMProcessor
+from videollm.runtime import pick_dtype, quiet_transformers
+from videollm.train.arguments import DataArguments, EncoderArguments, ModelArguments
+from videollm.train.llava_data import LlavaDialogues
+from videollm.train.stage import Run
+from videollm.train.toyworld_dialogues import ToyWorldDialogues
+
+__all__ = [
+    "PRESETS",
+    "build_dialogues",
+    "build_encoder",
+    "build_videollm",
+    "checked",
+    "vision_config",
+]
+
+PRESETS = ("demo", "tiny", "small", "middle", "base", "large")
+
+
+@contextmanager
+def checked(source: str) -> Iterator[None]:
+    """Turn what a config refuses (a `ValueError` naming the field) into a `RecipeError`."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        if isinstance(error, RecipeError | ModelError):
+            raise
+        raise RecipeError(f"{source}: {' '.join(str(error).split())}") from error
+
+
+def build_encoder(args: EncoderArguments) -> VideoMAPModel:
+    """Return a fresh encoder of a preset, or the trained one of a folder, in float32.
+
+    Raises:
+        RecipeError: An override does not fit.
+        ModelError: There is no such preset or folder.
+    """
+    overrides = args.encoder_overrides
+    assert isinstance(overrides, dict)
+    if args.encoder in PRESETS:
+        with checked("encoder_overrides"):
+            config: VideoMAPConfig = getattr(encoders, f"{args.encoder}_config")(**overrides)
+        return VideoMAPModel(config)
+    if not (Path(args.encoder) / "config.json").is_file():
+        raise ModelError(
+            f"encoder: {args.encoder} is neither a preset ({', '.join(PRESETS)}) nor a folder "
+            "with config.json; pretrain writes one to OUT/encoder"
+        )
+    if overrides:
+        raise RecipeError("encoder_overrides: a trained encoder has its own config; leave them out")
+    with checked(args.encoder):
+        return VideoMAPModel.from_pretrained(args.encoder, dtype=torch.float32)
+
+
+def vision_config(encoder: VideoMAPModel) -> VideoMAPConfig:
+    """Return an encoder's config, typed."""
+    assert isinstance(encoder.config, VideoMAPConfig)
+    return encoder.config
+
+
+def build_videollm(
+    run: Run, args: ModelArguments, data: DataArguments
+) -> tuple[VideoLLMForConditionalGeneration, VideoLLMProcessor]:
+    """Return the model of an earlier stage, or one with a fresh projector, and its processor.
+
+    Raises:
+        RecipeError: Arguments contradict each other.
+        ModelError: A model cannot be had.
+    """
+    dtype = pick_dtype(args.dtype, run.args.device)
+    if args.model is not None:
+        if args.language_model is not None:
+            raise RecipeError("language_model: the one of `model` is used; leave one of them out")
+        folder, _ = resolve_model(args.model)
+        with quiet_transformers():
+            return (
+                VideoLLMForConditionalGeneration.from_pretrained(folder, dtype=dtype),
+                VideoLLMProcessor.from_pretrained(folder),
+            )
+    encoder = build_encoder(args)
+    name = args.language_model or DEFAULT_LLM
+    with checked("model"):
+        model = VideoLLMForConditionalGeneration.from_parts(
+            encoder,
+            name,
+            dtype=dtype,
+            projector_type=args.projector_type,
+            tokens_per_frame=args.tokens_per_frame,
+        )
+    assert isinstance(model.config, VideoLLMConfig)
+    processor = VideoLLMProcessor.from_config(
+        model.config, load_tokenizer(name), num_frames=data.num_frames
+    )
+    return model, processor
+
+
+def build_dialogues(
+    run: Run, data: DataArguments, processor: VideoLLMProcessor
+) -> tuple[ToyWorldDialogues | LlavaDialogues, ToyWorldDialogues | None]:
+    """Return the training dialogues, and those to evaluate on where the recipe asks for some.
+
+    Raises:
+        RecipeError: The data set holds no text.
+        DataError: The data cannot be used.
+    """
+    if data.dataset == "videos":
+        raise RecipeError("dataset: videos have no text; use toyworld or llava")
+    validation = None
+    if data.validation_clips:
+        validation = _toy_dialogues("val", data.validation_clips, data, processor)
+    if data.dataset == "toyworld":
+        return _toy_dialogues("train", data.num_clips, data, processor), validation
+    records = LlavaDialogues(
+        [Path(item) for item in data.data_path],
+        media_folder=Path(data.media_folder) if data.media_folder else None,
+        num_frames=data.num_frames,
+        output=run.args.folder,
+        max_bad=data.max_bad,
+    )
+    return records, validation
+
+
+def _toy_dialogues(
+    split: str, num_clips: int, data: DataArguments, processor: VideoLLMProcessor
+) -> ToyWorldDialogues:
+    return ToyWorldDialogues(
+        split,
+        num_clips=num_clips,
+        seed=data.world_seed,
+        image_size=processor.image_size,
+        num_frames=data.num_frames,
+        questions=data.questions_per_clip,
+        families=data.families,
+        choice_fraction=data.choice_fraction,
+    )

@@ -1,0 +1,129 @@
+"""What a language stage learns from: one clip with dialogues about it, and samples that failed.
+
+Every text data set yields `Example`s; the collator packs the dialogues of one behind its clip.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from videollm.clip import Clip
+from videollm.errors import DataError, RequestError, VideoError
+from videollm.processor import Message
+
+__all__ = ["BadSamples", "Dialogue", "Example", "first_readable", "question_and_answer"]
+
+logger = logging.getLogger(__name__)
+
+BAD_SAMPLES_FILE = "bad_samples.jsonl"
+
+Dialogue = tuple[Message, ...]
+Item = TypeVar("Item")
+ClipOrNone = TypeVar("ClipOrNone", Clip, Clip | None)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Hold one clip and what is said about it.
+
+    Args:
+        clip: The video; None for text alone.
+        dialogues: Independent conversations, each about the clip from its start. The first
+            user message of each holds the video part when there is a clip.
+    """
+
+    clip: Clip | None
+    dialogues: tuple[Dialogue, ...]
+
+    @property
+    def videos(self) -> tuple[Clip, ...]:
+        """Return the clips in the order of the text's video parts: one or none."""
+        return () if self.clip is None else (self.clip,)
+
+
+def question_and_answer(question: str, answer: str) -> Dialogue:
+    """Return a dialogue of one question about the clip."""
+    return (
+        {"role": "user", "content": [{"type": "video"}, {"type": "text", "text": question}]},
+        {"role": "assistant", "content": answer},
+    )
+
+
+class BadSamples:
+    """Count samples that cannot be used, write each to a file, and fail beyond a share.
+
+    Args:
+        folder: Where `bad_samples.jsonl` goes; an older one is replaced.
+        num_samples: Samples in all.
+        max_share: Largest share of bad ones that is tolerated, 0 to 1.
+    """
+
+    def __init__(self, folder: Path, *, num_samples: int, max_share: float) -> None:
+        self.path = folder / BAD_SAMPLES_FILE
+        self.num_samples = num_samples
+        self.max_share = max_share
+        self.reasons: dict[str, str] = {}
+        self.path.unlink(missing_ok=True)
+
+    def __contains__(self, sample: str) -> bool:
+        return sample in self.reasons
+
+    def add(self, sample: str, reason: str) -> None:
+        """Record a bad sample once.
+
+        Args:
+            sample: Its name: file, and line or number in it.
+            reason: What is wrong with it, in one line.
+        """
+        if sample in self.reasons:
+            return
+        self.reasons[sample] = reason
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"sample": sample, "reason": reason}) + "\n")
+
+    def check(self) -> None:
+        """Fail when there are too many.
+
+        Raises:
+            DataError: More than `max_share` of the samples are bad.
+        """
+        if len(self.reasons) > self.max_share * self.num_samples:
+            sample, reason = next(iter(self.reasons.items()))
+            raise DataError(
+                f"{len(self.reasons)} of {self.num_samples} samples are bad, more than the share "
+                f"max_bad = {self.max_share:g}; the first: {sample}: {reason}; all are listed in "
+                f"{self.path}: mend or remove them, or raise max_bad"
+            )
+
+
+def first_readable(
+    samples: Sequence[Item],
+    index: int,
+    *,
+    load: Callable[[Item], ClipOrNone],
+    name: Callable[[Item], str],
+    bad: BadSamples,
+) -> tuple[Item, ClipOrNone]:
+    """Return the sample at `index` and its clip, or the next one whose video can be read.
+
+    The one that stands in depends on the files alone, so a resumed run sees the same. Every
+    unreadable sample is recorded.
+
+    Raises:
+        DataError: Too many samples are bad, or none can be read.
+    """
+    for step in range(len(samples)):
+        sample = samples[(index + step) % len(samples)]
+        if name(sample) in bad:
+            continue
+        try:
+            return sample, load(sample)
+        except (VideoError, RequestError) as error:
+            logger.warning("skipped: %s", error)
+            bad.add(name(sample), str(error))
+            bad.check()
+    raise DataError(f"no video of {len(samples)} samples can be read; see {bad.path}")
