@@ -1,12 +1,24 @@
-"""Registration of the encoder's models with transformers' Auto classes.
+"""Registration of the encoder's classes with transformers' Auto classes.
 
-The configs are registered when transformers loads (videollm/registration.py); a model class is
-needed only once a config of it exists, so the configs call this when they are built.
+A config registers itself at the end of its module, which is imported when transformers loads
+(videollm/registration.py). A model class is needed only once a config of it exists, so configs
+register the models when they are built.
 """
 
 from functools import cache
+from typing import TYPE_CHECKING
 
-__all__ = ["register_encoder_models"]
+if TYPE_CHECKING:
+    from transformers.configuration_utils import PreTrainedConfig
+
+__all__ = ["register_config", "register_encoder_models"]
+
+
+def register_config(config: "type[PreTrainedConfig]") -> None:
+    """Make AutoConfig build this config for its `model_type`."""
+    from transformers import AutoConfig
+
+    AutoConfig.register(config.model_type, config, exist_ok=True)
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from transformers.configuration_utils import PreTrainedConfig
 
-from videollm.encoder.auto import register_encoder_models
+from videollm.encoder.auto import register_config, register_encoder_models
 
 __all__ = [
     "FORMAT_VERSION",
@@ -276,3 +276,6 @@ def demo_config(**overrides: Any) -> VideoMAPConfig:
         "scan_mode": "frame_causal",
     }
     return _preset(defaults, overrides)
+
+
+register_config(VideoMAPConfig)

@@ -74,14 +74,14 @@ def cache_folder() -> Path:
 
 @functools.cache
 def _outcome() -> ctypes.CDLL | BuildError:
-    path = find_library()
     try:
+        path = find_library()
         if not path.is_file():
             _build(path)
         return ctypes.CDLL(str(path))
     except BuildError as error:
         return error
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: pathlib found no home folder
         remedy = "point VIDEOLLM_CACHE to a folder that can be written and run from"
         return BuildError(f"{error}; {remedy}")
 

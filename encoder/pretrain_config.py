@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Literal
 
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 
-from videollm.encoder.auto import register_encoder_models
+from videollm.encoder.auto import register_config, register_encoder_models
 from videollm.encoder.config import FORMAT_VERSION, VideoMAPConfig, reject_unknown_fields
 
 __all__ = ["VideoMAPPreTrainingConfig"]
@@ -79,3 +79,6 @@ class VideoMAPPreTrainingConfig(PreTrainedConfig):
                 )
         if self.prediction_weight < 0 or self.alignment_weight < 0:
             raise ValueError("prediction_weight and alignment_weight must not be negative")
+
+
+register_config(VideoMAPPreTrainingConfig)

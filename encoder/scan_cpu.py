@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from videollm.encoder.extension import BuildError, load_library
 from videollm.encoder.scan_reference import ScanInputs
@@ -24,13 +23,13 @@ from videollm.encoder.scan_reference import ScanInputs
 __all__ = ["cpu_scan_problem", "selective_scan_cpu"]
 
 SIZES = ("batch", "channels", "states", "length", "slabs", "softplus", "reverse", "threads")
-VIEWS = dict.fromkeys(
-    ("u", "delta", "B", "C", "z", "y")
-    + ("grad_y", "grad_u", "grad_delta", "grad_z", "grad_B", "grad_C")
+VIEWS = (
+    *("u", "delta", "B", "C", "z", "y"),
+    *("grad_y", "grad_u", "grad_delta", "grad_z", "grad_B", "grad_C"),
 )
-ARRAYS = dict.fromkeys(
-    ("A", "D", "delta_bias", "initial_state", "last_state", "starts")
-    + ("grad_A", "grad_D", "grad_delta_bias", "grad_initial_state", "grad_last")
+ARRAYS = (
+    *("A", "D", "delta_bias", "initial_state", "last_state", "starts"),
+    *("grad_A", "grad_D", "grad_delta_bias", "grad_initial_state", "grad_last"),
 )
 
 
@@ -109,12 +108,15 @@ class _Scan(torch.autograd.Function):
         return y, last_state
 
     @staticmethod
-    @once_differentiable
     def backward(
         ctx: Any,  # noqa: ANN401
         grad_y: Tensor | None,
         grad_last: Tensor | None,
     ) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # create_graph=True: the graph would end here, unsaid
+            raise NotImplementedError(
+                "the compiled scan has no second derivative: use backend='plain' or VIDEOLLM_SCAN"
+            )
         *tensors, starts = ctx.saved_tensors
         inputs = ScanInputs(*tensors)._replace(
             delta_softplus=ctx.delta_softplus, reverse=ctx.reverse
@@ -179,13 +181,13 @@ def _run(direction: str, inputs: ScanInputs, **tensors: Tensor | None) -> None:
         *(*u.shape[:2], inputs.A.shape[1], u.shape[2], _layout(u)[0]),
         *(inputs.delta_softplus, inputs.reverse, torch.get_num_threads()),
     )
-    everything = inputs._asdict() | tensors
-    present = {name: x for name, x in everything.items() if isinstance(x, Tensor)}
-    for name in VIEWS.keys() & present.keys():
-        setattr(problem, name, _View(present[name].data_ptr(), *present[name].stride()))
-    arrays = {name: present[name].contiguous() for name in ARRAYS.keys() & present.keys()}
+    present = {n: x for n, x in (inputs._asdict() | tensors).items() if isinstance(x, Tensor)}
+    arrays = {name: present[name].contiguous() for name in ARRAYS if name in present}
     for name, array in arrays.items():
         setattr(problem, name, array.data_ptr())
+    for name in VIEWS:
+        if name in present:
+            setattr(problem, name, _View(present[name].data_ptr(), *present[name].stride()))
     suffix = "double" if u.dtype == torch.float64 else "float"
     getattr(_library(), f"{direction}_{suffix}")(ctypes.byref(problem))
 

@@ -76,7 +76,7 @@ def selective_scan_reference(
 
     # 4. Read-out, skip and gate: (B, E, L).
     states_LBES = torch.stack(states[::-1] if reverse else states)
-    y = torch.einsum("lbes,bsl->bel", states_LBES, C)
+    y = (states_LBES * _time_first(C)[:, :, None]).sum(-1).permute(1, 2, 0)
     if D is not None:
         y = y + D.to(dtype)[:, None] * x
     if z is not None:

@@ -173,7 +173,7 @@ def generate(
         summary = write_split(
             split, num, seed, output, progress=lambda done, _: bar.update(task, completed=done)
         )
-    print(f"{summary.num_videos} clips, {summary.num_questions} questions", file=sys.stderr)
+    print(f"clips: {summary.num_videos}, questions: {summary.num_questions}", file=sys.stderr)
     print(summary.folder / "qa.jsonl")
 
 

@@ -94,3 +94,6 @@ class VideoLLMConfig(PreTrainedConfig):
         """The language model's config, typed."""
         assert isinstance(self.text_config, PreTrainedConfig)
         return self.text_config
+
+
+AutoConfig.register(VideoLLMConfig.model_type, VideoLLMConfig, exist_ok=True)

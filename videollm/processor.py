@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import AutoProcessor, PreTrainedTokenizerBase
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
@@ -202,3 +202,6 @@ class VideoLLMProcessor(ProcessorMixin):
             else:
                 texts.append(part["text"])
         return "\n".join([*videos, *texts])
+
+
+AutoProcessor.register(VideoLLMConfig, VideoLLMProcessor, exist_ok=True)

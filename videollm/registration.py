@@ -7,37 +7,29 @@ transformers' own module for each has loaded, our models when one of the configs
 import sys
 from collections.abc import Sequence
 from functools import cache
+from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
 __all__ = ["register_videollm_models", "register_when_transformers_loads"]
 
-_AUTO_CONFIG = "transformers.models.auto.configuration_auto"
-_AUTO_PROCESSOR = "transformers.models.auto.processing_auto"
+
+# Our modules that register themselves, by the module of transformers that they register with.
+# They are imported whole or, when one of them is what loads transformers, already on their way.
+_REGISTERING = {
+    "transformers.models.auto.configuration_auto": (
+        "videollm.encoder.config",
+        "videollm.encoder.pretrain_config",
+        "videollm.config",
+    ),
+    "transformers.models.auto.processing_auto": ("videollm.processor",),
+}
 
 
-def _register_configs() -> None:
-    from transformers.models.auto.configuration_auto import AutoConfig
-
-    from videollm.config import VideoLLMConfig
-    from videollm.encoder.config import VideoMAPConfig
-    from videollm.encoder.pretrain_config import VideoMAPPreTrainingConfig
-
-    for config in (VideoMAPConfig, VideoMAPPreTrainingConfig, VideoLLMConfig):
-        AutoConfig.register(config.model_type, config, exist_ok=True)
-
-
-def _register_processor() -> None:
-    from transformers.models.auto.processing_auto import AutoProcessor
-
-    from videollm.config import VideoLLMConfig
-    from videollm.processor import VideoLLMProcessor
-
-    AutoProcessor.register(VideoLLMConfig, VideoLLMProcessor, exist_ok=True)
-
-
-_REGISTRATIONS = {_AUTO_CONFIG: _register_configs, _AUTO_PROCESSOR: _register_processor}
+def _import_registering(auto_module: str) -> None:
+    for name in _REGISTERING[auto_module]:
+        import_module(name)
 
 
 @cache
@@ -64,7 +56,7 @@ class _Registering(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         self.loader.exec_module(module)
-        _REGISTRATIONS[module.__name__]()
+        _import_registering(module.__name__)
 
 
 class _AutoFinder(MetaPathFinder):
@@ -73,7 +65,7 @@ class _AutoFinder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname not in _REGISTRATIONS:
+        if fullname not in _REGISTERING:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
@@ -83,8 +75,8 @@ class _AutoFinder(MetaPathFinder):
 
 def register_when_transformers_loads() -> None:
     """Register with the Auto classes now, or as soon as transformers loads them."""
-    for module, register in _REGISTRATIONS.items():
-        if module in sys.modules:
-            register()
+    for auto_module in _REGISTERING:
+        if auto_module in sys.modules:
+            _import_registering(auto_module)
     if not any(isinstance(finder, _AutoFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _AutoFinder())

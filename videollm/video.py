@@ -95,8 +95,8 @@ class VideoReader:
     def read(self, times_seconds: Sequence[float]) -> Clip:
         """Return the frames at some times: for each the last frame at or before it.
 
-        A frame that begins within a tick of the file's clock after the time, at most 1 ms, counts
-        as at it, because containers round.
+        A frame that begins less than a tick of the file's clock after the time, and less than
+        1 ms, counts as at it, because containers round.
 
         The clip has one frame for each time asked, in order of time whatever the order of asking,
         with the frames' own times. Times before the first frame give the first, times after the

@@ -31,7 +31,7 @@ __all__ = ["FileCursor", "FileTrack"]
 logger = logging.getLogger(__name__)
 
 MIN_JUMP_SECONDS = 0.5
-MAX_ROUNDING_SECONDS = 0.001
+MAX_ROUNDING_SECONDS = 0.0009
 
 LEADS_SECONDS = (0.0, 2.0)
 """How far before the keyframe to aim: containers without an index land late, if only a little."""
@@ -76,9 +76,9 @@ class FileTrack:
 class Clock:
     """Give every frame of a pass its time: by its stamp, or one step after the frame before.
 
-    Stamps are whole ticks, and Matroska's tick is a millisecond: at 30 frames per second the
-    third frame is stamped 0.067, after 2/30. So `tolerance_seconds`, a tick but at most 1 ms,
-    is how long after a requested time a frame may begin and still count as at it.
+    Stamps are whole ticks, and Matroska's tick is a millisecond: at 30 frames per second the third
+    frame is stamped 0.067, after 2 / 30. So a frame that begins less than `tolerance_seconds`
+    after a requested time counts as at it; that is a little under a tick, and under 1 ms.
 
     Args:
         time_base: Seconds per tick of a stamp.
@@ -100,8 +100,7 @@ class Clock:
         self._step_seconds = step_seconds
         self._decode_timed = decode_timed
         self._last_seconds: float | None = None
-        tick_seconds = float(time_base)
-        rounding = min(tick_seconds, MAX_ROUNDING_SECONDS, step_seconds / 4)
+        rounding = min(0.9 * float(time_base), MAX_ROUNDING_SECONDS, step_seconds / 4)
         self.tolerance_seconds = rounding + TIME_TOLERANCE_SECONDS
 
     def seconds(self, frame: VideoFrame) -> float:
@@ -158,7 +157,6 @@ class FileCursor:
         self._painter = Painter(survey.geometry)
         self._painted: tuple[_Shown, Tensor] | None = None
         self._container: InputContainer | None = None
-        self._restart()
 
     def frame_at(self, seconds: float) -> tuple[Tensor, float]:
         """Return the last frame at or before a time, (3, H, W), and its own time in seconds.
@@ -166,15 +164,14 @@ class FileCursor:
         Raises:
             VideoError: The file is damaged on the way there, or no longer answers.
         """
-        seconds = max(seconds, 0.0)
-        until = seconds + self._clock.tolerance_seconds
-        key = self._key_before(until)
-        is_behind = until < self._current.seconds
-        skips = key is not None and key > self._current.seconds + MIN_JUMP_SECONDS
-        if (is_behind or skips) and (key is None or not self._jump(until, key)):
-            self._restart()
-        while self._following is not None and self._following.seconds <= until:
-            self._current, self._following = self._following, next(self._frames, None)
+        try:
+            if self._container is None:
+                self._restart()
+            self._walk_to(max(seconds, 0.0) + self._clock.tolerance_seconds)
+        except VideoError:
+            # A pass that failed has ended: left as it is, it would look like the video's end.
+            self.close()
+            raise
         if self._painted is None or self._painted[0] is not self._current:
             self._painted = self._current, self._painter.picture(self._current.frame)
         return self._painted[1], self._current.seconds
@@ -203,6 +200,16 @@ class FileCursor:
             raise VideoError(self._source.name, "no longer has a frame that decodes", remedy)
         self._current = current
         self._following = next(self._frames, None)
+
+    def _walk_to(self, until: float) -> None:
+        """Make the last frame that begins by a time the current one."""
+        key = self._key_before(until)
+        is_behind = until < self._current.seconds
+        skips = key is not None and key > self._current.seconds + MIN_JUMP_SECONDS
+        if (is_behind or skips) and (key is None or not self._jump(until, key)):
+            self._restart()
+        while self._following is not None and self._following.seconds <= until:
+            self._current, self._following = self._following, next(self._frames, None)
 
     def _key_before(self, until: float) -> float | None:
         place = bisect_right(self._keys, until)

@@ -26,8 +26,12 @@ __all__ = ["Survey", "survey_media"]
 MAX_SCAN_BYTES = 256 * 2**20
 MAX_PACKETS_BEFORE_FRAME = 2000
 
-SEEKABLE_FORMATS = frozenset({"flv", "matroska", "mov", "mpegts"})
+SEEKABLE_FORMATS = frozenset({"flv", "matroska", "mov"})
 """Containers whose frames carry their own times, so that a frame is known wherever one lands."""
+
+SEEKABLE_IN_MPEGTS = frozenset({"h264", "hevc"})
+"""Codecs whose frames keep their times in MPEG-TS, too; of older ones they are partly guessed from
+the frames before, and the guess is another one after a landing."""
 
 INDEXED_FORMATS = frozenset({"matroska", "mov"})
 """Containers that say where the keyframes are, without being read through."""
@@ -106,7 +110,7 @@ def survey_media(source: MediaSource, video_stream: int | None) -> Survey:
         if believed:
             timing = _timing_of_header(container, stream, origin)
         else:
-            seekable = bool(formats & SEEKABLE_FORMATS)
+            seekable = _is_seekable(container, stream)
             start = _start_ticks(stamps, origin, decode_timed)
             timing = _timing_of_stamps(stream, stamps, start, seekable=seekable)
         return Survey(
@@ -164,6 +168,12 @@ def _header_is_believed(
     return has_index and source.size_bytes > MAX_SCAN_BYTES
 
 
+def _is_seekable(container: InputContainer, stream: VideoStream) -> bool:
+    if container.format.name == "mpegts":
+        return stream.codec_context.name in SEEKABLE_IN_MPEGTS
+    return bool(set(container.format.name.split(",")) & SEEKABLE_FORMATS)
+
+
 def _start_ticks(stamps: list[_Stamp], origin: int | None, decode_timed: bool) -> int | None:
     """Return the stamp that counts as 0 s, or None where the stamps are of no use."""
     ticks = [stamp.ticks for stamp in stamps if stamp.ticks is not None]
@@ -217,7 +227,7 @@ def _timing_of_header(container: InputContainer, stream: VideoStream, origin: in
         keys = [entry.timestamp for entry in stream.index_entries if entry.is_keyframe]
     except av.FFmpegError:
         keys = []
-    seekable = origin is not None and set(container.format.name.split(",")) & SEEKABLE_FORMATS
+    seekable = origin is not None and _is_seekable(container, stream)
     return Timing(
         num_frames=stream.frames or max(round(duration * fps), 1),
         duration_seconds=duration,

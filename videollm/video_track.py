@@ -14,7 +14,7 @@ from torch import Tensor
 __all__ = ["TIME_TOLERANCE_SECONDS", "Cursor", "Track", "VideoMetadata"]
 
 TIME_TOLERANCE_SECONDS = 1e-6
-"""How long after a requested time a frame may begin and count as at it: times are sums of floats."""
+"""How late a frame may begin and count as at a requested time: times are sums of floats."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

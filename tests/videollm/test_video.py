@@ -25,6 +25,7 @@ ENCODINGS = {
     "ts-h264": ("mpegts", "libx264", SHORT_GOP),
     "ts-intra-refresh": ("mpegts", "libx264", {"x264-params": "keyint=30:intra-refresh=1"}),
     "mp4-intra-refresh": ("mp4", "libx264", {"x264-params": "keyint=30:intra-refresh=1"}),
+    "ts-mpeg4": ("mpegts", "mpeg4", {"g": "30", "bf": "2"}),
     "mp4-hevc": ("mp4", "libx265", X265),
     "webm-vp9": ("webm", "libvpx-vp9", {"g": "30", "deadline": "realtime", "cpu-used": "8"}),
     "avi-mpeg4": ("avi", "mpeg4", {"g": "30", "bf": "2"}),

@@ -113,4 +113,4 @@ def _directions(motion: str, u: Floats) -> Floats:
         return np.zeros((len(u), 2))
     if motion == "bounces":
         return np.array(list(_DIRECTIONS.values()))[(4 * u).astype(int)]
-    return np.broadcast_to(np.array(_DIRECTIONS[motion]), (len(u), 2))
+    return np.full((len(u), 2), _DIRECTIONS[motion])

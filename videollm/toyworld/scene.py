@@ -240,13 +240,13 @@ def _overlaps(one: _Draft, other: _Draft, apart: Floats) -> Floats:
     first, last = max(one.begin, other.begin), min(one.end, other.end)
     together = (first <= _LAYOUT_TIMES) & (last > _LAYOUT_TIMES)
     touching = (one.radius + other.radius) * (_ALIKE if one.pair[0] == other.pair[0] else _APART)
-    depth = touching - np.sqrt(np.square(apart).sum(axis=-1))
-    depth = (depth * together).clip(0)
-    return (depth.max(axis=1) + 2 * depth.mean(axis=1)) / min(one.radius, other.radius)
+    depth = np.maximum(touching - np.sqrt(np.square(apart).sum(axis=-1)), 0.0) * together
+    mean = depth.sum(axis=1) / len(_LAYOUT_TIMES)
+    return (depth.max(axis=1) + 2 * mean) / min(one.radius, other.radius)
 
 
 def _progress(times: Floats, begin: float, end: float) -> Floats:
-    return np.clip((times - begin) / (end - begin), 0.0, 1.0)
+    return np.minimum(np.maximum((times - begin) / (end - begin), 0.0), 1.0)
 
 
 def _choose(rng: np.random.Generator, weights: tuple[float, ...]) -> int:

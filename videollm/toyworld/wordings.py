@@ -185,7 +185,7 @@ WORDINGS: dict[str, Wordings] = {
             "Of all the shapes, which one {event}?",
             "Which one of the shapes {event}?",
             "Which is the object that {event}?",
-            "What is the shape that {event}?",
+            "Which of them {event}?",
             "In the video, which shape {event}?",
         ),
         paraphrase=(

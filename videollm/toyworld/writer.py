@@ -75,13 +75,13 @@ def write_split(
         size: Pixels of a side, even, at least 16.
         fps: Frames a second, 1..60.
         questions_per_video: At most this many questions for each clip.
-        families: Passed to `make_questions`.
-        choice_fraction: Passed to `make_questions`.
+        families: As in `make_questions`.
+        choice_fraction: As in `make_questions`.
         overwrite: Whether a folder that holds something is replaced.
         progress: Called after each clip with the number done and `num`.
 
     Returns:
-        What was written.
+        Where the files are and how many.
 
     Raises:
         RequestError: An argument is out of range.
@@ -90,14 +90,7 @@ def write_split(
     _check_request(split, num, questions_per_video, fps)
     folder = Path(output)
     _refuse_to_overwrite(folder, overwrite)
-    ask = partial(
-        make_questions,
-        split=split,
-        count=questions_per_video,
-        seed=seed,
-        families=families,
-        choice_fraction=choice_fraction,
-    )
+    ask = partial(make_questions, split=split, count=questions_per_video, seed=seed)
     times = np.arange(round(CLIP_SECONDS * fps)) / fps
     counts: Counter[str] = Counter()
     with _replacing(folder) as draft, (draft / "qa.jsonl").open("w", encoding="utf-8") as lines:
@@ -106,7 +99,7 @@ def write_split(
             scene = make_scene(split, index, seed)
             name = f"videos/{index:06d}.mp4"
             write_clip(render_frames(scene, size=size, times=times), draft / name, fps=fps)
-            for question in ask(scene):
+            for question in ask(scene, families=families, choice_fraction=choice_fraction):
                 counts[question.family] += 1
                 lines.write(json.dumps(_record(question, name, split)) + "\n")
             if progress is not None:

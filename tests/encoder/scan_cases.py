@@ -1,0 +1,76 @@
+"""Random scans for the tests, and how their results are compared."""
+
+from typing import Any
+
+import torch
+from hypothesis import settings
+from torch import Tensor
+
+from videollm.encoder.scan import selective_scan
+
+BACKENDS = ["reference", "plain", "cpu"]
+FAST = ["plain", "cpu"]
+small = settings(max_examples=30, deadline=None, database=None, derandomize=True)
+
+
+def make_inputs(
+    batch: int,
+    channels: int,
+    length: int,
+    states: int,
+    *,
+    dtype: torch.dtype = torch.float32,
+    options: bool = True,
+    layout: str = "time_last",
+    reverse: bool = False,
+) -> dict[str, Any]:
+    """Draw keyword arguments of `selective_scan`; `options` adds all that may be left out."""
+
+    def sequence(rows: int) -> Tensor:
+        x = torch.randn(batch, rows, length).to(dtype)
+        if layout == "channels_last":
+            return x.transpose(1, 2).contiguous().transpose(1, 2)
+        if layout == "scattered":
+            return torch.stack([x, x + 1], dim=-1)[..., 0]
+        return x
+
+    inputs = {
+        "u": sequence(channels),
+        "delta": sequence(channels),
+        "A": -4 * torch.rand(channels, states).to(dtype),
+        "B": sequence(states),
+        "C": sequence(states),
+        "delta_softplus": True,
+        "reverse": reverse,
+    }
+    if options:
+        inputs |= {
+            "D": torch.randn(channels).to(dtype),
+            "z": sequence(channels),
+            "delta_bias": torch.randn(channels).to(dtype),
+            "initial_state": torch.randn(batch, channels, states).to(dtype),
+        }
+    return inputs
+
+
+def run(inputs: dict[str, Any], backend: str) -> tuple[Tensor, ...]:
+    """Return output, last state and, under fixed upstream gradients, every input's gradient."""
+    leaves = {
+        name: x.detach().requires_grad_() for name, x in inputs.items() if isinstance(x, Tensor)
+    }
+    arguments = inputs | leaves
+    y, last = selective_scan(**arguments, return_last_state=True, backend=backend)
+    generator = torch.Generator().manual_seed(1)
+    upstream = [torch.randn(x.shape, generator=generator).to(x.dtype) for x in (y, last)]
+    return y, last, *torch.autograd.grad([y, last], list(leaves.values()), upstream)
+
+
+def assert_same(found: tuple[Tensor, ...], expected: tuple[Tensor, ...], tolerance: float) -> None:
+    """Compare each pair relative to the largest entry expected."""
+    assert len(found) == len(expected)
+    for index, (a, b) in enumerate(zip(found, expected, strict=True)):
+        assert a.shape == b.shape
+        assert a.dtype == b.dtype
+        scale = b.abs().max().clamp_min(1e-3)
+        error = ((a - b).abs().max() / scale).item()
+        assert error <= tolerance, f"result {index}: {error:.3g} of the largest entry"
