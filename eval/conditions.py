@@ -1,0 +1,222 @@
+"""Who answers and what it is shown: the model, and the baselines that put its score in place.
+
+A score means little alone: many questions about a video can be answered from the question, or
+from one picture. So the same model is also asked with no video (`blind`), with the middle frame
+in place of every frame (`single_frame`) and with the frames out of order (`shuffled`), each time
+with the number of frames and the times that it usually gets. `majority` asks no model at all.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from videollm.clip import Clip
+from videollm.errors import DataError
+from videollm.eval.settings import MODEL_CONDITION, EvalSettings
+from videollm.eval.task import Example, Task
+
+__all__ = [
+    "VIEWS",
+    "VIEWS_BY_ITEM",
+    "Answerer",
+    "Condition",
+    "MajorityCondition",
+    "ModelCondition",
+    "Reply",
+    "View",
+    "build_conditions",
+]
+
+
+class Answerer(Protocol):
+    """Answer questions about clips in batches, as `videollm.VideoLLM` does."""
+
+    def batch(
+        self,
+        videos: list[Clip | None],
+        questions: list[str],
+        *,
+        max_new_tokens: int = 32,
+        batch_size: int = 8,
+    ) -> list[str]:
+        """Return one answer per question, in order; a video that is None is not shown."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """Hold what a model is shown of a clip.
+
+    Args:
+        clip: The frames shown, or None for nothing at all.
+        source_seconds: (T,), when each shown frame really happens in the clip, in the order
+            shown; empty without a clip. The times that the model is told are the clip's own.
+    """
+
+    clip: Clip | None
+    source_seconds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Hold one answer.
+
+    Args:
+        output: The text as it was generated.
+        frame_seconds: `View.source_seconds` of what was shown.
+    """
+
+    output: str
+    frame_seconds: tuple[float, ...]
+
+
+def _seconds(clip: Clip, order: list[int]) -> tuple[float, ...]:
+    times = clip.pts_seconds.tolist()
+    return tuple(round(times[index], 6) for index in order)
+
+
+def _view_frames(clip: Clip, order: list[int]) -> View:
+    return View(Clip(clip.frames[order], clip.pts_seconds), _seconds(clip, order))
+
+
+def _whole(clip: Clip, _key: str) -> View:
+    return View(clip, _seconds(clip, list(range(len(clip)))))
+
+
+def _nothing(_clip: Clip, _key: str) -> View:
+    return View(None, ())
+
+
+def _middle_frame(clip: Clip, _key: str) -> View:
+    return _view_frames(clip, [len(clip) // 2] * len(clip))
+
+
+def _shuffled(clip: Clip, key: str) -> View:
+    seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:7], "big")
+    generator = torch.Generator().manual_seed(seed)
+    in_order = list(range(len(clip)))
+    order = in_order
+    while order == in_order and len(clip) > 1:  # a shuffle that changes nothing shows nothing
+        order = torch.randperm(len(clip), generator=generator).tolist()
+    return _view_frames(clip, order)
+
+
+VIEWS: Mapping[str, Callable[[Clip, str], View]] = {
+    MODEL_CONDITION: _whole,
+    "blind": _nothing,
+    "single_frame": _middle_frame,
+    "shuffled": _shuffled,
+}
+"""What each condition shows of a clip; the text names the item and decides what is drawn."""
+
+VIEWS_BY_ITEM = frozenset({"shuffled"})
+"""The conditions that show the same clip otherwise to each of its questions."""
+
+
+class Condition(Protocol):
+    """Answer examples under one condition."""
+
+    @property
+    def name(self) -> str:
+        """Return the name under which scores are filed."""
+
+    def answer(self, examples: Sequence[Example], clips: Sequence[Clip]) -> list[Reply]:
+        """Return one reply per example.
+
+        Args:
+            examples: The questions, at least one.
+            clips: The whole clip of each question.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCondition:
+    """Ask a model, showing it what this condition shows.
+
+    Args:
+        name: Name of the condition, one of `VIEWS`.
+        model: Who answers.
+        seed: Seed of what the view draws, at least 0.
+        max_new_tokens: Longest answer in tokens.
+    """
+
+    name: str
+    model: Answerer
+    seed: int
+    max_new_tokens: int
+
+    def answer(self, examples: Sequence[Example], clips: Sequence[Clip]) -> list[Reply]:
+        """Return one reply per example; see `Condition.answer`.
+
+        Raises:
+            DataError: The model returned another number of answers.
+        """
+        views = self._views(examples, clips)
+        outputs = self.model.batch(
+            [view.clip for view in views],
+            [example.question for example in examples],
+            max_new_tokens=self.max_new_tokens,
+            batch_size=len(examples),
+        )
+        if len(outputs) != len(views):
+            raise DataError(
+                f"the model gave {len(outputs)} answers to {len(views)} questions; "
+                "batch() must return one answer per question"
+            )
+        return [
+            Reply(output, view.source_seconds) for output, view in zip(outputs, views, strict=True)
+        ]
+
+    def _views(self, examples: Sequence[Example], clips: Sequence[Clip]) -> list[View]:
+        """Return what is shown; questions that are shown the same share it, and its encoding."""
+        shared: dict[tuple[str, str], View] = {}
+        views = []
+        for example, clip in zip(examples, clips, strict=True):
+            item = example.id if self.name in VIEWS_BY_ITEM else ""
+            key = (example.video, item)
+            if key not in shared:
+                shared[key] = VIEWS[self.name](clip, f"{self.seed}/{item}")
+            views.append(shared[key])
+        return views
+
+
+class MajorityCondition:
+    """Give each family's most frequent answer, whatever is asked.
+
+    Args:
+        count: Returns the most frequent answer per family; called once, when the first answer is
+            due. A family that is not there is answered with nothing, which is wrong.
+    """
+
+    name = "majority"
+
+    def __init__(self, count: Callable[[], Mapping[str, str]]) -> None:
+        self._count = count
+        self._answers: Mapping[str, str] | None = None
+
+    def answer(self, examples: Sequence[Example], clips: Sequence[Clip]) -> list[Reply]:
+        """Return one reply per example; the clips are not looked at."""
+        del clips
+        if self._answers is None:
+            self._answers = self._count()
+        return [Reply(self._answers.get(example.family, ""), ()) for example in examples]
+
+
+def build_conditions(settings: EvalSettings, task: Task, model: Answerer) -> list[Condition]:
+    """Return the conditions of a run: the model, then its baselines.
+
+    Args:
+        settings: Names the baselines, the seed and the length of answers.
+        task: Supplies the majority answers.
+        model: Who answers in every condition but `majority`.
+    """
+    return [
+        ModelCondition(
+            name=name, model=model, seed=settings.seed, max_new_tokens=settings.max_new_tokens
+        )
+        if name in VIEWS
+        else MajorityCondition(task.majority_answers)
+        for name in settings.conditions
+    ]

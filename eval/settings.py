@@ -1,0 +1,114 @@
+"""The settings of one evaluation: what is asked of whom, and how.
+
+Two runs with equal settings on the same model ask the same questions in the same batches; that
+is why an interrupted run may go on only where its settings are the same. Where results are
+written is not a setting.
+"""
+
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from videollm.errors import RequestError
+
+__all__ = ["BASELINES", "MODEL_CONDITION", "EvalSettings", "reject_unknown"]
+
+MODEL_CONDITION = "model"
+BASELINES = ("blind", "single_frame", "shuffled", "majority")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalSettings:
+    """Hold the settings of one evaluation.
+
+    Args:
+        model: Name or folder of the model.
+        adapter: Folder of a LoRA adapter to load onto it, or None.
+        tasks: Names of the benchmarks, at least one.
+        split: Which of a task's splits is asked.
+        limit: Questions per task, at least 1.
+        baselines: Conditions to measure beside the model, any of `BASELINES`.
+        families: Question families to keep; empty keeps all.
+        questions_per_video: Questions about one clip, at least 1.
+        num_frames: Frames per clip, at least 1; None takes the model's own number.
+        batch_size: Questions answered at once, at least 1.
+        max_new_tokens: Longest answer in tokens, at least 1.
+        seed: Seed of everything drawn: clips, questions, shuffling, intervals; at least 0.
+        mp4: Whether clips are written as H.264 files and read back instead of staying in memory.
+        device: Where the model runs, as `videollm.runtime.pick_device` takes it.
+        dtype: In what it computes, as `videollm.runtime.pick_dtype` takes it.
+
+    Raises:
+        RequestError: A number is too small, a list is empty, or a baseline is unknown.
+    """
+
+    model: str = "demo"
+    adapter: str | None = None
+    tasks: tuple[str, ...] = ("toyworld",)
+    split: str = "test_iid"
+    limit: int = 500
+    baselines: tuple[str, ...] = BASELINES
+    families: tuple[str, ...] = ()
+    questions_per_video: int = 5
+    num_frames: int | None = None
+    batch_size: int = 8
+    max_new_tokens: int = 32
+    seed: int = 0
+    mp4: bool = False
+    device: str = "auto"
+    dtype: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse values that no run can have."""
+        for option in ("limit", "questions_per_video", "num_frames", "batch_size"):
+            self._require_at_least(option, 1)
+        self._require_at_least("max_new_tokens", 1)
+        self._require_at_least("seed", 0)
+        if not self.tasks:
+            raise RequestError("--tasks names nothing; name at least one task, such as toyworld")
+        for option in ("tasks", "families", "baselines"):
+            self._refuse_repeats(option)
+        for baseline in self.baselines:
+            reject_unknown("baseline", baseline, BASELINES)
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Return the model's own condition and then the baselines, in a fixed order."""
+        return (MODEL_CONDITION, *(name for name in BASELINES if name in self.baselines))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as JSON holds them, lists for tuples."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+        }
+
+    def _require_at_least(self, option: str, smallest: int) -> None:
+        value = getattr(self, option)
+        if value is not None and value < smallest:
+            flag = f"--{option.replace('_', '-')}"
+            raise RequestError(f"{flag} {value} is too small; give at least {smallest}")
+
+    def _refuse_repeats(self, option: str) -> None:
+        values: tuple[str, ...] = getattr(self, option)
+        for value in values:
+            if values.count(value) > 1:
+                raise RequestError(f"--{option} names {value} twice; name each once")
+
+
+def reject_unknown(kind: str, name: str, known: tuple[str, ...]) -> None:
+    """Refuse a name that is not known, with the nearest ones.
+
+    Args:
+        kind: What the name stands for, in the singular ("task").
+        name: The name as it was given.
+        known: The names that are allowed.
+
+    Raises:
+        RequestError: `name` is not in `known`.
+    """
+    if name in known:
+        return
+    nearest = get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(nearest)}? " if nearest else ""
+    raise RequestError(f"unknown {kind} '{name}'; {hint}choose from {', '.join(known)}")

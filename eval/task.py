@@ -1,0 +1,99 @@
+"""What a benchmark is to the runner: examples, clips, scores.
+
+A benchmark is a `TaskSpec`, data that says what it offers and how it is built and scored. Built
+for one run it is a `Task`: a list of examples and a way to load their clips. Nothing here knows
+of models or files.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from videollm.clip import Clip
+from videollm.eval.settings import EvalSettings
+
+__all__ = ["Example", "Score", "Task", "TaskSpec"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """Hold one question about one video, with its truth.
+
+    Args:
+        id: Name of the item, unique within its task.
+        family: What is asked about ("motion", "colour"); scores are broken down by it.
+        video: Name of the clip; examples with equal names are about the same clip.
+        question: The text that the model is asked, as it is.
+        answer: The right answer.
+        aliases: Other answers that count as right.
+        choices: The answers on offer; empty when the question is open.
+    """
+
+    id: str
+    family: str
+    video: str
+    question: str
+    answer: str
+    aliases: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Hold what an output was understood as, and whether that is right.
+
+    Args:
+        parsed: The answer found in the output, or None when there is none: such an output is
+            counted as unparsable and is wrong; it is never replaced by a guess.
+        correct: Whether the answer is right.
+    """
+
+    parsed: str | None
+    correct: bool
+
+
+class Task(Protocol):
+    """Offer the examples of one benchmark for one run, in a fixed order."""
+
+    @property
+    def name(self) -> str:
+        """Return the name under which scores are filed."""
+
+    @property
+    def examples(self) -> Sequence[Example]:
+        """Return every example of the run; those of one clip are neighbours."""
+
+    def describe_clips(self) -> Mapping[str, object]:
+        """Return where clips come from, as JSON values for the record."""
+
+    def load_clip(self, video: str, *, num_frames: int, size: int) -> Clip:
+        """Return the clip with that name.
+
+        Args:
+            video: `Example.video` of any example of this task.
+            num_frames: Frames to return, at least 1.
+            size: Side of the frames in pixels for a task that draws them; videos keep theirs.
+        """
+
+    def majority_answers(self) -> Mapping[str, str]:
+        """Return the most frequent answer per family, counted without the run's examples."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSpec:
+    """Describe a benchmark before anything of it is built.
+
+    Args:
+        name: What `--tasks` calls it.
+        splits: The values that `--split` may take.
+        families: The values that `--families` may take.
+        build: Returns the task for one run.
+        score: Compares an output with an example; needs neither the task nor a model, so that
+            recorded predictions can be scored again.
+    """
+
+    name: str
+    splits: tuple[str, ...]
+    families: tuple[str, ...]
+    build: Callable[[EvalSettings], Task]
+    score: Callable[[str, Example], Score]
