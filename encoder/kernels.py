@@ -129,18 +129,21 @@ def _problem(name: str, kind: str) -> str:
 
 def _disagreement(name: str, kind: str) -> str:
     """Return what is wrong with a small scan by `name`, or nothing when it is right."""
-    generator = torch.Generator().manual_seed(0)
-    u, delta, B, C = torch.randn(4, 1, 8, 70, generator=generator)
-    A = -torch.rand(8, 8, generator=generator)
-    tensors = (u, delta.sigmoid(), A, B, C)
     try:
         with torch.no_grad():
-            found, _ = SCANS[name](ScanInputs(*(tensor.to(kind) for tensor in tensors)))
-            expected, _ = selective_scan_reference(*tensors)
+            found, _ = SCANS[name](_small_scan(kind))
+            expected, _ = selective_scan_reference(*_small_scan("cpu"))
     except RuntimeError as error:
         return f"it failed: {error}"
     difference = (found.cpu() - expected).abs().max().item()
     return "" if difference < PROBE_TOLERANCE else f"it is {difference:.2g} off the reference"
+
+
+def _small_scan(kind: str) -> ScanInputs:
+    generator = torch.Generator().manual_seed(0)
+    u, delta, B, C = torch.randn(4, 1, 8, 70, generator=generator).to(kind)
+    A = -torch.rand(8, 8, generator=generator).to(kind)
+    return ScanInputs(u, delta.sigmoid(), A, B, C)
 
 
 @functools.cache

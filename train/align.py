@@ -73,7 +73,12 @@ def _align_words(
         validation = ToyWorldScenes("val", data.validation_clips, data.world_seed)
     run_training(
         run,
-        WordAlignment(model, processor.tokenizer, norm_weight=objective.norm_weight),
+        WordAlignment(
+            model,
+            processor.tokenizer,
+            norm_weight=objective.norm_weight,
+            place_weight=objective.place_weight,
+        ),
         collator=WordCollator(
             encoder=model.config.vision,
             tokens_per_frame=model.config.tokens_per_frame,

@@ -197,6 +197,9 @@ class AlignArguments:
     norm_weight: float = field(
         default=1.0, metadata=_help("words: weight of the squared error beside the cosine")
     )
+    place_weight: float = field(
+        default=0.5, metadata=_help("words: weight of words for a token's place in the frame")
+    )
 
 
 @dataclass(kw_only=True)

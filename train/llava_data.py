@@ -217,7 +217,10 @@ class LlavaDialogues(Dataset[Example]):
 
         Raises:
             DataError: Too many videos cannot be read.
+            IndexError: There is no such record.
         """
+        if not 0 <= index < len(self):
+            raise IndexError(index)
         record, clip = first_readable(
             self.records, index, load=self._load, name=lambda item: item.name, bad=self.bad
         )

@@ -21,12 +21,26 @@ from videollm.toyworld.render import (
 from videollm.toyworld.scene import Scene
 from videollm.toyworld.vocabulary import FEATURE_GROUPS, FEATURE_WORDS
 
-__all__ = ["BACKGROUND", "TARGET_SIZE", "balanced_weights", "region_words", "scene_targets"]
+__all__ = [
+    "BACKGROUND",
+    "PLACE_WORDS",
+    "REGION_WORDS",
+    "TARGET_SIZE",
+    "balanced_weights",
+    "region_words",
+    "scene_targets",
+]
 
 Floats = NDArray[np.float32]
 
 BACKGROUND = len(FEATURE_WORDS)
-"""Index of "nothing here" behind the words, in targets and in region words."""
+"""Index of "nothing here" behind the objects' words, in targets and in region words."""
+
+PLACE_WORDS = ("west", "east", "top", "bottom")
+"""Where a region is; "left" and "right" are taken by motions."""
+
+REGION_WORDS = (*FEATURE_WORDS, "nothing", *PLACE_WORDS)
+"""What can be true of a region: the words of its objects, that there is none, and its place."""
 
 TARGET_SIZE = BACKGROUND + 3
 """Width of a target: one value a word, the background, and the velocity along x and y."""
@@ -34,7 +48,7 @@ TARGET_SIZE = BACKGROUND + 3
 _FULL_SPEED = 0.4
 """Frame sides a second that count as a velocity of 1."""
 
-_KNOWN_SECONDS = {"bounces": 1.5, "circles": 1.5}
+_KNOWN_SECONDS = {"bounces": 1.5, "loops": 1.5}
 """How long an object is watched until its motion is known; 0.5 seconds for all others."""
 
 
@@ -102,16 +116,24 @@ def region_words(
         tubelet: Frames that share a region's words.
 
     Returns:
-        (S, N, W + 1), the last one for regions without objects, and (S, N) presence, 0 to 1.
+        (S, N, words of REGION_WORDS), and (S, N) presence, 0 to 1. The words of places grow
+        towards their border and belong to regions with objects only.
     """
     coverage = object_coverage(scene, times, grid).reshape(len(times), -1, grid * grid)
     total = coverage.sum(axis=2, keepdims=True)
     share = np.minimum(2.0 * coverage / np.maximum(total, 1e-6), 1.0)
     words = np.einsum("ton,tof->tnf", share, known_words(scene, times))
-    presence = np.minimum(share.sum(axis=1), 1.0)
-    words = np.concatenate([words, 1.0 - presence[..., None]], axis=-1)
-    words = _mean_over_tubelets(words, tubelet)
-    return _tensor(words), _tensor(1.0 - words[..., -1])
+    presence = np.minimum(share.sum(axis=1), 1.0)[..., None]
+    words = np.concatenate([words, 1.0 - presence, presence * _sides(grid)], axis=-1)
+    presence = _mean_over_tubelets(presence[..., 0], tubelet)
+    return _tensor(_mean_over_tubelets(words, tubelet)), _tensor(presence)
+
+
+def _sides(grid: int) -> Floats:
+    """Return (N, 4): how far each region is to the west, east, top and bottom, 0 to 1."""
+    offsets = (2.0 * np.arange(grid, dtype=np.float32) + 1.0) / grid - 1.0
+    row, column = np.repeat(offsets, grid), np.tile(offsets, grid)
+    return np.clip(np.stack([-column, column, -row, row], axis=-1), 0.0, None)
 
 
 def balanced_weights(foreground: Tensor) -> Tensor:

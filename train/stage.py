@@ -121,6 +121,9 @@ def run_training(
         eval_dataset=validation,
         callbacks=[LossParts(), MetricsFile(), FiniteGuard(), MarkComplete(), LossPlot()],
     )
+    if hasattr(model, "config"):
+        # The Trainer sets this switch of language models on any config; ours has no such field.
+        vars(model.config).pop("use_cache", None)
     if run.checkpoint is None:
         trainer.train()
     elif run.is_finished:

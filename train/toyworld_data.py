@@ -49,6 +49,8 @@ class ToyWorldScenes(Dataset[Scene]):
         return self.num_clips
 
     def __getitem__(self, index: int) -> Scene:
+        if not 0 <= index < self.num_clips:
+            raise IndexError(index)
         return make_scene(self.split, index, self.seed)
 
 

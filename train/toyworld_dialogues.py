@@ -58,7 +58,10 @@ class ToyWorldDialogues(Dataset[Example]):
 
         Raises:
             DataError: The families have no question about any of many scenes.
+            IndexError: `index` is beyond the length.
         """
+        if not 0 <= index < self.num_clips:
+            raise IndexError(index)
         for number in range(index, index + _MAX_SCENES):
             scene = make_scene(self.split, number, self.seed)
             questions = make_questions(

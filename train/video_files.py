@@ -94,7 +94,10 @@ class VideoFiles(Dataset[FrameSample]):
 
         Raises:
             DataError: Too many files cannot be read.
+            IndexError: There is no such file.
         """
+        if not 0 <= index < len(self):
+            raise IndexError(index)
         _, clip = first_readable(self.files, index, load=self._load, name=str, bad=self.bad)
         return FrameSample(index, clip)
 

@@ -1,7 +1,9 @@
 """Aligning visual tokens with words: a target for each token in the language model's own space.
 
-A token's target is the sum of the word embeddings of what its region holds. A projector trained
-so speaks the language model's vocabulary before the language model has seen a single frame.
+A token's target is the mean word embedding plus what sets each word of its region apart from
+that mean: m + sum over words w of (e_w - m). All embeddings share a large m, so a plain sum would
+be mostly m, several times over. A projector trained so speaks the language model's vocabulary
+before the language model has seen a single frame.
 
 Legend: B clips, S token frames, K tokens of a frame, W words, H LLM width.
 """
@@ -16,13 +18,10 @@ from transformers.utils.generic import ModelOutput
 
 from videollm.errors import ModelError
 from videollm.model import VideoLLMForConditionalGeneration
-from videollm.toyworld.vocabulary import FEATURE_WORDS
 from videollm.train.parts import keep_evaluating
+from videollm.train.scene_targets import PLACE_WORDS, REGION_WORDS
 
-__all__ = ["EMPTY_WORD", "WordAlignment", "WordAlignmentOutput", "word_embeddings"]
-
-EMPTY_WORD = "nothing"
-"""What a region without objects is called."""
+__all__ = ["WordAlignment", "WordAlignmentOutput", "word_embeddings"]
 
 
 def word_embeddings(
@@ -54,7 +53,7 @@ class WordAlignmentOutput(ModelOutput):
 
     Args:
         loss: (), the weighted sum.
-        cosine_loss: (), mean of 1 - cos over tokens.
+        cosine_loss: (), mean of 1 - cos over tokens, both without the mean embedding.
         norm_loss: (), mean squared error relative to the targets' mean square.
     """
 
@@ -70,6 +69,7 @@ class WordAlignment(nn.Module):
         model: Its encoder and projector are shared, its word embeddings are copied.
         tokenizer: The language model's.
         norm_weight: Weight of the squared error beside the cosine.
+        place_weight: Weight of the words for a token's place among its words.
     """
 
     def __init__(
@@ -78,14 +78,22 @@ class WordAlignment(nn.Module):
         tokenizer: PreTrainedTokenizerBase,
         *,
         norm_weight: float,
+        place_weight: float,
     ) -> None:
         super().__init__()
         self.vision_model = model.vision_model
         self.projector = model.projector
         self.norm_weight = norm_weight
-        words = word_embeddings(model.get_input_embeddings(), tokenizer, _WORDS)
-        self.word_table: Tensor
-        self.register_buffer("word_table", words, persistent=False)
+        embedding = model.get_input_embeddings()
+        weight = embedding.weight
+        assert isinstance(weight, Tensor)
+        mean = weight.detach().float().mean(dim=0)
+        words = word_embeddings(embedding, tokenizer, REGION_WORDS) - mean
+        words[-len(PLACE_WORDS) :] *= place_weight
+        self.mean: Tensor
+        self.words: Tensor
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("words", words, persistent=False)
         keep_evaluating(self.vision_model)
 
     def forward(self, pixel_values: Tensor, words: Tensor, weights: Tensor) -> WordAlignmentOutput:
@@ -98,8 +106,8 @@ class WordAlignment(nn.Module):
         """
         encoded = self.vision_model(pixel_values).last_hidden_state
         features = encoded.unflatten(1, (words.shape[1], -1))
-        projected = self.projector(features.flatten(0, 1)).float()
-        target = (words @ self.word_table).flatten(0, 1)
+        projected = self.projector(features.flatten(0, 1)).float() - self.mean
+        target = (words @ self.words).flatten(0, 1)
         counted = weights.flatten(0, 1)
         cosine = 1.0 - nn.functional.cosine_similarity(projected, target, dim=-1)
         squared = (projected - target).square().mean(dim=-1) / target.square().mean()
@@ -109,6 +117,3 @@ class WordAlignment(nn.Module):
             cosine_loss=cosine_loss.detach(),
             norm_loss=norm_loss.detach(),
         )
-
-
-_WORDS = (*FEATURE_WORDS, EMPTY_WORD)

@@ -97,5 +97,5 @@ def load_model(
         if adapter_folder is not None:
             model = merge_adapter(load_adapter(model, adapter_folder))
     ready: nn.Module = model
-    ready.to(device)
-    return model.eval(), processor
+    ready.to(device).eval()
+    return model, processor

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ def _no_choice_made(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def broken_build(monkeypatch: pytest.MonkeyPatch) -> None:
+def broken_build(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Make the compiled library impossible to have."""
     problem = extension.BuildError("no C++ compiler (c++): install g++")
 

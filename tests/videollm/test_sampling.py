@@ -4,7 +4,7 @@ import logging
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.videollm.drawn import draw_video, numbered_frames, numbers_of
@@ -29,6 +29,7 @@ def metadata_of(duration_seconds: float) -> VideoMetadata:
     )
 
 
+@settings(deadline=None)
 @given(duration=DURATIONS, num_frames=COUNTS)
 def test_uniform_times_are_the_centres_of_equal_segments(duration: float, num_frames: int) -> None:
     times = sample_uniform(metadata_of(duration), num_frames)
@@ -42,6 +43,7 @@ def test_uniform_times_are_the_centres_of_equal_segments(duration: float, num_fr
     )
 
 
+@settings(deadline=None)
 @given(duration=DURATIONS, num_frames=COUNTS, start=st.floats(0, 0.9), share=st.floats(0.1, 1))
 def test_a_window_is_a_video_of_its_own(
     duration: float, num_frames: int, start: float, share: float
@@ -54,6 +56,7 @@ def test_a_window_is_a_video_of_its_own(
     assert all(begin <= time < end for time in times)
 
 
+@settings(deadline=None)
 @given(duration=DURATIONS, fps=st.floats(0.01, 120), max_frames=COUNTS)
 def test_a_rate_gives_steady_times_or_spreads_the_most_it_may(
     duration: float, fps: float, max_frames: int
@@ -94,6 +97,7 @@ def test_requests_out_of_range_are_refused() -> None:
     assert sample_uniform(metadata, 1, start_seconds=8.0, end_seconds=99.0) == [9.0]
 
 
+@settings(deadline=None)
 @given(num_video=st.integers(1, 60), num_asked=st.integers(1, 40))
 def test_a_clip_has_the_frames_asked_and_repeats_only_where_it_must(
     num_video: int, num_asked: int

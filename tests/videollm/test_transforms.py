@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from videollm.errors import RequestError
@@ -15,6 +15,7 @@ def random_frames(num_frames: int, height: int, width: int) -> torch.Tensor:
     return torch.randint(0, 256, (num_frames, 3, height, width), dtype=torch.uint8)
 
 
+@settings(deadline=None)
 @given(height=SIDES, width=SIDES, side=st.integers(1, 48))
 def test_a_white_picture_fills_its_box_and_the_rest_is_grey(
     height: int, width: int, side: int

@@ -1,0 +1,67 @@
+"""Turn what the instruct stage wrote into a checkpoint to release: fp16, portable, small.
+
+    python scripts/release_demo.py runs/demo_instruct checkpoints/demo
+
+The language model's weights are not part of it: its name is (`text_model` in config.json).
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+MAX_BYTES = 30 * 1000 * 1000
+ADAPTER = "adapter"
+PLAIN_FILES = (
+    "config.json",
+    "processor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+)
+
+
+def write_half(source: Path, target: Path) -> None:
+    """Write the tensors of a safetensors file in fp16."""
+    tensors = {name: value.to(torch.float16) for name, value in load_file(source).items()}
+    save_file(tensors, target, metadata={"format": "pt"})
+
+
+def release(source: Path, target: Path) -> int:
+    """Write the checkpoint and return its bytes; a model card already there stays."""
+    (target / ADAPTER).mkdir(parents=True, exist_ok=True)
+    for name in PLAIN_FILES:
+        shutil.copyfile(source / name, target / name)
+    write_half(source / "model.safetensors", target / "model.safetensors")
+    weights = f"{ADAPTER}/adapter_model.safetensors"
+    write_half(source / weights, target / weights)
+    config = json.loads((source / ADAPTER / "adapter_config.json").read_text())
+    config["base_model_name_or_path"] = ".."
+    text = json.dumps(config, indent=2, sort_keys=True) + "\n"
+    (target / ADAPTER / "adapter_config.json").write_text(text)
+    return sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+
+
+def main() -> int:
+    """Run the program."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("source", type=Path, help="folder that the instruct stage wrote")
+    parser.add_argument("target", type=Path, help="folder of the checkpoint to release")
+    options = parser.parse_args()
+    if not (options.source / ADAPTER / "adapter_config.json").is_file():
+        print(f"error: {options.source} holds no adapter: run instruct first", file=sys.stderr)
+        return 2
+    size = release(options.source, options.target)
+    print(f"{options.target}: {size / 1e6:.1f} MB")
+    if size > MAX_BYTES:
+        print(f"error: more than {MAX_BYTES / 1e6:.0f} MB: lower the LoRA rank", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

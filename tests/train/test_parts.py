@@ -1,0 +1,103 @@
+"""Parts of a model: what learns, how fast, and what weight decay leaves alone."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from videollm.encoder import VideoMAPConfig, VideoMAPModel
+from videollm.lora import attach_lora
+from videollm.model import VideoLLMForConditionalGeneration
+from videollm.train.arguments import StageArguments
+from videollm.train.parts import (
+    decays,
+    freeze_all_but,
+    keep_evaluating,
+    parameter_groups,
+    part_of,
+)
+
+TINY = VideoMAPConfig(
+    image_size=16,
+    patch_size=8,
+    hidden_size=16,
+    num_layers=2,
+    layer_pattern="MT",
+    num_attention_heads=2,
+    num_frames=2,
+)
+
+
+@pytest.fixture
+def model(tiny_llm: Path) -> VideoLLMForConditionalGeneration:
+    return VideoLLMForConditionalGeneration.from_parts(TINY, str(tiny_llm), tokens_per_frame=1)
+
+
+def test_every_parameter_has_the_part_it_lies_in(model: VideoLLMForConditionalGeneration) -> None:
+    homes = {
+        "encoder": model.vision_model,
+        "projector": model.projector,
+        "language_model": model.language_model,
+    }
+    named = dict(model.named_parameters())
+    for part, module in homes.items():
+        owned = {id(parameter) for parameter in module.parameters()}
+        assert owned == {id(p) for name, p in named.items() if part_of(name) == part}
+
+
+def test_lora_and_wrapped_projector_are_told_apart(
+    model: VideoLLMForConditionalGeneration,
+) -> None:
+    adapted = attach_lora(model, rank=2)
+    trained = {name for name, p in adapted.named_parameters() if p.requires_grad}
+    assert {part_of(name) for name in trained} == {"adapter", "projector"}
+    assert all("lora_" in name for name in trained if part_of(name) == "adapter")
+
+
+def test_freezing_leaves_the_named_parts_only(model: VideoLLMForConditionalGeneration) -> None:
+    freeze_all_but(model, ["projector"])
+    trained = [p for p in model.parameters() if p.requires_grad]
+    assert {id(p) for p in trained} == {id(p) for p in model.projector.parameters()}
+
+
+def test_each_part_gets_its_rate_and_everything_is_in_one_group(
+    model: VideoLLMForConditionalGeneration, tmp_path: Path
+) -> None:
+    args = StageArguments(
+        output_dir=str(tmp_path),
+        learning_rate=1e-3,
+        projector_learning_rate=2e-3,
+        encoder_learning_rate=3e-3,
+        weight_decay=0.1,
+    )
+    freeze_all_but(model, ["projector", "encoder", "language_model"])
+    groups = parameter_groups(model, args)
+    listed = [id(parameter) for group in groups for parameter in group["params"]]
+    assert sorted(listed) == sorted(id(parameter) for parameter in model.parameters())
+    rates = {group["name"].split(" ")[0]: group["lr"] for group in groups}
+    assert rates == {"encoder": 3e-3, "projector": 2e-3, "language_model": 1e-3}
+    for group in groups:
+        assert group["weight_decay"] == (0.0 if "no decay" in group["name"] else 0.1)
+
+
+def test_decay_pulls_at_linear_maps_only() -> None:
+    bidirectional = VideoMAPModel(VideoMAPConfig(**{**TINY.to_diff_dict(), "use_cls_token": True}))
+    named = dict(bidirectional.named_parameters())
+    pulled = {name.rsplit(".", 1)[-1] for name, p in named.items() if decays(name, p)}
+    spared = {name.rsplit(".", 1)[-1] for name, p in named.items() if not decays(name, p)}
+    assert pulled <= {"weight", "conv_weight"}
+    assert {"A_log", "D", "bias", "conv_bias", "spatial_table", "cls_token"} <= spared
+    for name, module in bidirectional.named_modules():
+        if "Norm" in type(module).__name__:
+            assert not any(decays(f"{name}.{own}", p) for own, p in module.named_parameters())
+
+
+def test_frozen_part_stays_in_evaluation_mode() -> None:
+    part = nn.Dropout(0.5)
+    whole = nn.Sequential(part)
+    keep_evaluating(part)
+    whole.train()
+    ones = torch.ones(1000)
+    assert torch.equal(whole(ones), ones)
+    assert whole.training
