@@ -41,6 +41,7 @@ _LIBRARY_FIELDS = frozenset(
         "tie_word_embeddings",
         "torch_dtype",
         "transformers_version",
+        "use_cache",
     }
 )
 

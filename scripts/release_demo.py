@@ -10,6 +10,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -17,7 +18,6 @@ from safetensors.torch import load_file, save_file
 MAX_BYTES = 30 * 1000 * 1000
 ADAPTER = "adapter"
 PLAIN_FILES = (
-    "config.json",
     "processor_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -31,6 +31,20 @@ def write_half(source: Path, target: Path) -> None:
     save_file(tensors, target, metadata={"format": "pt"})
 
 
+def without_places(value: Any) -> Any:
+    """Return a config without the paths of the machine that wrote it."""
+    if isinstance(value, dict):
+        return {
+            name: without_places(part) for name, part in value.items() if name != "_name_or_path"
+        }
+    return value
+
+
+def write_json(value: dict[str, Any], target: Path) -> None:
+    """Write a config as transformers does."""
+    target.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
 def release(source: Path, target: Path) -> int:
     """Write the checkpoint and return its bytes; a model card already there stays."""
     (target / ADAPTER).mkdir(parents=True, exist_ok=True)
@@ -39,10 +53,12 @@ def release(source: Path, target: Path) -> int:
     write_half(source / "model.safetensors", target / "model.safetensors")
     weights = f"{ADAPTER}/adapter_model.safetensors"
     write_half(source / weights, target / weights)
-    config = json.loads((source / ADAPTER / "adapter_config.json").read_text())
-    config["base_model_name_or_path"] = ".."
-    text = json.dumps(config, indent=2, sort_keys=True) + "\n"
-    (target / ADAPTER / "adapter_config.json").write_text(text)
+    config = json.loads((source / "config.json").read_text())
+    write_json(without_places(config), target / "config.json")
+    adapter = json.loads((source / ADAPTER / "adapter_config.json").read_text())
+    write_json(
+        adapter | {"base_model_name_or_path": ".."}, target / ADAPTER / "adapter_config.json"
+    )
     return sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
 
 

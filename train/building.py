@@ -88,10 +88,10 @@ def build_videollm(
             raise RecipeError("language_model: the one of `model` is used; leave one of them out")
         folder, _ = resolve_model(args.model)
         with quiet_transformers():
-            return (
-                VideoLLMForConditionalGeneration.from_pretrained(folder, dtype=dtype),
-                VideoLLMProcessor.from_pretrained(folder),
-            )
+            model = VideoLLMForConditionalGeneration.from_pretrained(folder, dtype=dtype)
+            processor = VideoLLMProcessor.from_pretrained(folder)
+        _forget_paths(model)
+        return model, processor
     encoder = build_encoder(args)
     name = args.language_model or DEFAULT_LLM
     with checked("model"):
@@ -106,7 +106,15 @@ def build_videollm(
     processor = VideoLLMProcessor.from_config(
         model.config, load_tokenizer(name), num_frames=data.num_frames
     )
+    _forget_paths(model)
     return model, processor
+
+
+def _forget_paths(model: VideoLLMForConditionalGeneration) -> None:
+    """Leave this machine's cache out of what is saved; `text_model` names the language model."""
+    assert isinstance(model.config, VideoLLMConfig)
+    if model.config.text_model is not None:
+        model.config.text.name_or_path = ""
 
 
 def build_dialogues(

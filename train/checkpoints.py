@@ -38,6 +38,8 @@ class MarkComplete(TrainerCallback):
             return
         assert args.output_dir is not None
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        # Pickled arguments, tokens of services included; nothing reads them, recipe.yaml has all.
+        (folder / "training_args.bin").unlink(missing_ok=True)
         draft = folder / f"{MARKER}.part"
         draft.write_text(json.dumps({"step": state.global_step}) + "\n", encoding="utf-8")
         os.replace(draft, folder / MARKER)

@@ -56,6 +56,8 @@ def instruct(
         processor.save_pretrained(run.args.folder)
         adapted.peft_config["default"].base_model_name_or_path = str(run.args.folder)
         adapted.save_pretrained(str(run.args.folder / ADAPTER_FOLDER))
+        # An empty form, not a model card.
+        (run.args.folder / ADAPTER_FOLDER / "README.md").unlink(missing_ok=True)
 
 
 def base_weights(model: VideoLLMForConditionalGeneration) -> dict[str, Tensor]:

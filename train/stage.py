@@ -72,7 +72,8 @@ def run_stage(
         body: Called with the `Run` and one instance of each group.
 
     Returns:
-        0, or 2 after an error that the user can mend, told in one line on stderr.
+        0; 2 after an error that the user can mend, told in one line on stderr; 130 when the
+        user stops the run.
     """
     configure_logging()
     # Its bars for single files would break the Trainer's own.
@@ -89,6 +90,12 @@ def run_stage(
         # A data worker wraps its traceback around the message; the last line is ours.
         print(f"error: {str(error).splitlines()[-1]}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(
+            "interrupted: the same command goes on from the newest complete checkpoint",
+            file=sys.stderr,
+        )
+        return 130
     return 0
 
 
@@ -111,8 +118,9 @@ def run_training(
         dataset: Samples to learn from.
         validation: Samples whose loss is logged when `eval_strategy` asks for it.
     """
-    write_recipe(run.args.folder, stage=run.stage, values=run.values)
-    set_aside_incomplete(run.args.folder)
+    if run.args.should_save:
+        write_recipe(run.args.folder, stage=run.stage, values=run.values)
+        set_aside_incomplete(run.args.folder)
     trainer = PartsTrainer(
         model=model,
         args=run.args,

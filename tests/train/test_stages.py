@@ -97,7 +97,8 @@ def test_demo_recipe_runs(
     stage: str, parts: dict[str, Path], tiny_llm: Path, tmp_path: Path
 ) -> None:
     small = ["--max_steps", "2", "--per_device_train_batch_size", "2", "--logging_steps", "1"]
-    small += ["--num_frames", "4", "--validation_clips", "2", "--eval_steps", "2"]
+    small += ["--num_frames", "4", "--validation_clips", "2"]
+    small += ["--eval_strategy", "steps", "--eval_steps", "2"]
     special = {
         "pretrain": ["--encoder_overrides", json.dumps(TINY_ENCODER), "--subclip_frames", "2"],
         "align": [
@@ -118,6 +119,9 @@ def test_stages_hand_on_their_parts(parts: dict[str, Path], tiny_llm: Path) -> N
     assert_same(aligned.state_dict(), base.state_dict())
     assert aligned.config.text_model == str(tiny_llm)
     assert not any("language_model" in name for name in weights(parts["instruct"]))
+    for folder in (parts["align"], parts["instruct"]):
+        config = json.loads((folder / "config.json").read_text())
+        assert not config["text_config"].get("_name_or_path")
 
 
 def test_frozen_parts_do_not_move(parts: dict[str, Path], tiny_llm: Path) -> None:
@@ -190,8 +194,8 @@ def test_killed_and_resumed_equals_uninterrupted(
     killed = tmp_path / "killed"
     with monkeypatch.context() as patch:
         patch.setattr("videollm.train.callbacks.MetricsFile.on_log", _die_at_step_3)
-        with pytest.raises(KeyboardInterrupt):
-            run(stage, f"tiny_{stage}", killed, *arguments)
+        command = [f"tiny_{stage}", "--output_dir", str(killed), *QUIET, *arguments]
+        assert PROGRAMS[stage](command) == 130
     assert not (killed / "checkpoint-4").exists()
     # What a kill in the middle of writing leaves behind.
     (killed / "checkpoint-3").mkdir()
