@@ -31,13 +31,13 @@ def write_half(source: Path, target: Path) -> None:
     save_file(tensors, target, metadata={"format": "pt"})
 
 
-def without_places(value: Any) -> Any:
+def forget_places(config: dict[str, Any]) -> dict[str, Any]:
     """Return a config without the paths of the machine that wrote it."""
-    if isinstance(value, dict):
-        return {
-            name: without_places(part) for name, part in value.items() if name != "_name_or_path"
-        }
-    return value
+    kept = {name: value for name, value in config.items() if name != "_name_or_path"}
+    return {
+        name: forget_places(value) if isinstance(value, dict) else value
+        for name, value in kept.items()
+    }
 
 
 def write_json(value: dict[str, Any], target: Path) -> None:
@@ -54,7 +54,7 @@ def release(source: Path, target: Path) -> int:
     weights = f"{ADAPTER}/adapter_model.safetensors"
     write_half(source / weights, target / weights)
     config = json.loads((source / "config.json").read_text())
-    write_json(without_places(config), target / "config.json")
+    write_json(forget_places(config), target / "config.json")
     adapter = json.loads((source / ADAPTER / "adapter_config.json").read_text())
     write_json(
         adapter | {"base_model_name_or_path": ".."}, target / ADAPTER / "adapter_config.json"
