@@ -1,0 +1,261 @@
+"""One person's talk about a video: what was chosen, asked and answered.
+
+A `Session` belongs to one open page. It uses the engine and knows nothing of Gradio: the page
+calls a method, then shows what the session holds.
+"""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from videollm.errors import VideoLLMError
+from videollm.serve.engine import Engine
+from videollm.serve.frames import FrameStrip, explain
+from videollm.serve.jobs import Done, Event, Failed, Job, Piece, Question, Seen, Waiting
+
+__all__ = ["Notice", "Session", "Settings", "Turn"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Hold what the user may change about an answer.
+
+    Args:
+        num_frames: Frames sampled evenly from the video, at least 1.
+        max_new_tokens: The longest answer, in tokens.
+        temperature: 0 always takes the likeliest token.
+    """
+
+    num_frames: int = 16
+    max_new_tokens: int = 64
+    temperature: float = 0.0
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Hold one sentence for the user.
+
+    Args:
+        text: The sentence.
+        kind: `info` or `error`.
+    """
+
+    text: str
+    kind: Literal["info", "error"] = "info"
+
+
+@dataclass(eq=False)
+class Turn:
+    """Hold a question with as much of its answer as is there.
+
+    Args:
+        question: As it was asked.
+        answer: The text so far; the reason where it failed.
+        state: `running` until the answer ends in one of the other ways.
+        waiting: Why nothing comes yet; empty once something does.
+        done: What the answer cost.
+        attempt: How often the question was asked again; varies a random answer.
+    """
+
+    question: str
+    answer: str = ""
+    state: Literal["running", "done", "stopped", "failed"] = "running"
+    waiting: str = ""
+    done: Done | None = None
+    attempt: int = 0
+
+
+@dataclass(eq=False)
+class Session:
+    """One person's talk about one video at a time.
+
+    Args:
+        engine: Answers the questions.
+        video: The chosen file; None before a choice.
+        title: What the video is called on the page.
+        suggestions: Questions to offer.
+        turns: The talk, oldest first.
+        strip: The frames that the model saw, or will see.
+        notice: The last thing to tell the user, apart from answers.
+    """
+
+    engine: Engine
+    video: Path | None = None
+    title: str = ""
+    suggestions: tuple[str, ...] = ()
+    turns: list[Turn] = field(default_factory=list)
+    strip: FrameStrip | None = None
+    notice: Notice | None = None
+    _wanted: Path | None = None
+    _job: Job | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def busy(self) -> bool:
+        """Return whether an answer is on its way."""
+        return self._job is not None and not self._job.ended
+
+    def choose(
+        self,
+        video: Path | None,
+        *,
+        title: str = "",
+        suggestions: tuple[str, ...] = (),
+        num_frames: int = Settings.num_frames,
+    ) -> None:
+        """Turn to another video, or to none; a talk about the last one ends.
+
+        Args:
+            video: The file.
+            title: What to call it; its file name by default.
+            suggestions: Questions to offer.
+            num_frames: How many of its frames to show, at least 1.
+        """
+        had_talk = bool(self.turns)
+        self.clear()
+        self._wanted = video
+        self.video, self.title, self.suggestions, self.strip = None, "", (), None
+        if video is None:
+            self.notice = Notice("The video is gone and the talk with it.") if had_talk else None
+            return
+        title = title or video.name
+        try:
+            strip = self.engine.look(video, num_frames)
+        except VideoLLMError as error:
+            if self._wanted is video:
+                self.notice = Notice(explain(error), "error")
+            return
+        # a file that took long to read must not push aside what was chosen after it
+        if self._wanted is video:
+            self.video, self.title, self.suggestions = video, title, suggestions
+            self.strip = strip
+            self.notice = Notice(f"New video, new talk: {title}.") if had_talk else None
+
+    def preview(self, num_frames: int) -> None:
+        """Show how many frames the first question will look at.
+
+        Args:
+            num_frames: As chosen in the settings, at least 1.
+        """
+        if self.video is not None and not self.turns:
+            self.choose(
+                self.video,
+                title=self.title,
+                suggestions=self.suggestions,
+                num_frames=num_frames,
+            )
+
+    def ask(self, text: str, settings: Settings, *, again: Turn | None = None) -> Iterator[None]:
+        """Ask a question; yield whenever the session has changed.
+
+        Args:
+            text: The question; an empty one only leaves a hint.
+            settings: How to answer.
+            again: The last turn, where it is to be replaced.
+
+        Yields:
+            None: Read the session for what is new.
+        """
+        with self._lock:
+            turn = self._begin(text.strip(), settings, again)
+            job = self._job
+        yield
+        if turn is None or job is None:
+            return
+        try:
+            for event in job:
+                self._apply(event, turn)
+                yield
+        finally:
+            # also runs when the page was closed in the middle of the answer
+            job.stop()
+
+    def retry(self, settings: Settings) -> Iterator[None]:
+        """Ask the last question again; yield whenever the session has changed.
+
+        Args:
+            settings: How to answer.
+
+        Yields:
+            None: Read the session for what is new.
+        """
+        if not self.turns:
+            self.notice = Notice("There is no question to ask again yet.")
+            yield
+            return
+        self.stop()
+        last = self.turns[-1]
+        yield from self.ask(last.question, settings, again=last)
+
+    def stop(self) -> None:
+        """End the answer that is on its way; what came of it stays."""
+        if self._job is not None:
+            self._job.stop()
+        if self.turns and self.turns[-1].state == "running":
+            self.turns[-1].state = "stopped"
+
+    def clear(self) -> None:
+        """Forget the talk; the video stays."""
+        self.stop()
+        self.turns = []
+        self.notice = None
+
+    def _begin(self, text: str, settings: Settings, again: Turn | None) -> Turn | None:
+        hint = self._hint(text)
+        if hint is not None or self.video is None:
+            self.notice = Notice(hint or "")
+            return None
+        self.notice = None
+        earlier = [turn for turn in self.turns if turn is not again]
+        attempt = 0 if again is None else again.attempt + 1
+        question = Question(
+            video=self.video,
+            text=text,
+            history=_history(earlier),
+            num_frames=settings.num_frames,
+            max_new_tokens=settings.max_new_tokens,
+            temperature=settings.temperature,
+            seed=attempt,
+        )
+        try:
+            self._job = self.engine.submit(question)
+        except VideoLLMError as error:
+            self.notice = Notice(explain(error), "error")
+            return None
+        turn = Turn(text, attempt=attempt)
+        self.turns = [*earlier, turn]
+        return turn
+
+    def _hint(self, text: str) -> str | None:
+        if self.busy:
+            return "One answer at a time: wait for this one, or stop it."
+        if self.video is None:
+            return "Choose a video first: drop a file, or take one of the samples."
+        if not text:
+            return "Type a question first."
+        return None
+
+    def _apply(self, event: Event, turn: Turn) -> None:
+        turn.waiting = event.reason if isinstance(event, Waiting) else ""
+        if isinstance(event, Seen):
+            # a talk that ended meanwhile must not show its frames beside the next video
+            if turn in self.turns:
+                self.strip = event.strip
+        elif isinstance(event, Piece):
+            turn.answer += event.text
+        elif isinstance(event, Done):
+            turn.done = event
+            turn.state = "stopped" if event.stopped else "done"
+        elif isinstance(event, Failed):
+            turn.answer, turn.state = event.message, "failed"
+
+
+def _history(turns: list[Turn]) -> tuple[dict[str, str], ...]:
+    answered = [turn for turn in turns if turn.state in ("done", "stopped") and turn.answer]
+    return tuple(
+        {"role": role, "content": content}
+        for turn in answered
+        for role, content in (("user", turn.question), ("assistant", turn.answer))
+    )

@@ -1,0 +1,93 @@
+"""The engine with a real (tiny, random) model: the answers of `VideoLLM`, and a real stop."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.serve.fakes import wait_until
+from videollm import VideoLLM
+from videollm.encoder import VideoMAPConfig
+from videollm.llm import load_tokenizer
+from videollm.model import VideoLLMForConditionalGeneration
+from videollm.processor import VideoLLMProcessor
+from videollm.serve.engine import Engine
+from videollm.serve.jobs import Done, Piece, Question, Seen
+
+
+@pytest.fixture(scope="module")
+def model(tiny_llm: Path) -> VideoLLM:
+    torch.manual_seed(0)
+    encoder = VideoMAPConfig(
+        image_size=16,
+        patch_size=4,
+        hidden_size=16,
+        num_layers=5,
+        num_attention_heads=2,
+        state_size=4,
+        scan_mode="frame_causal",
+    )
+    built = VideoLLMForConditionalGeneration.from_parts(encoder, str(tiny_llm), tokens_per_frame=4)
+    processor = VideoLLMProcessor.from_config(built.config, load_tokenizer(str(tiny_llm)))
+    return VideoLLM(built.eval(), processor, name="tiny")
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_answers_are_those_of_the_model(
+    start_engine: Callable[..., Engine], model: VideoLLM, clip_path: Path, temperature: float
+) -> None:
+    history = [{"role": "user", "content": "one?"}, {"role": "assistant", "content": "a circle"}]
+    question = Question(
+        clip_path,
+        "two?",
+        history=tuple(history),
+        num_frames=5,
+        max_new_tokens=12,
+        temperature=temperature,
+        seed=3,
+    )
+    events = list(start_engine(model).submit(question))
+    expected = model.ask(
+        clip_path,
+        "two?",
+        history=history,
+        num_frames=5,
+        max_new_tokens=12,
+        temperature=temperature,
+        seed=3,
+    )
+    told = "".join(event.text for event in events if isinstance(event, Piece))
+    assert told.strip() == expected.answer
+    seen = next(event for event in events if isinstance(event, Seen))
+    assert [round(time, 6) for time in seen.strip.seconds] == [
+        frame["seconds"] for frame in expected.frames
+    ]
+    done = events[-1]
+    assert isinstance(done, Done)
+    assert (done.frames, done.visual_tokens) == (5, expected.visual_tokens)
+    assert done.answer_tokens > 0
+    assert 0 < done.first_token_seconds <= done.total_seconds
+
+
+def test_stop_ends_the_generation_behind_the_stream(
+    start_engine: Callable[..., Engine],
+    model: VideoLLM,
+    clip_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # a token that the model cannot say: only a stop ends the answer in the test's lifetime
+    monkeypatch.setattr(model.model.generation_config, "eos_token_id", 100_000)
+
+    def generating() -> bool:
+        return any(thread.name == "videollm-generate" for thread in threading.enumerate())
+
+    engine = start_engine(model)
+    job = engine.submit(Question(clip_path, "go on", max_new_tokens=100_000, temperature=2.0))
+    for event in job:
+        if isinstance(event, Piece):
+            assert generating()
+            job.stop()
+    wait_until(lambda: not generating())
+    assert isinstance(list(engine.submit(Question(clip_path, "next", max_new_tokens=2)))[-1], Done)

@@ -1,0 +1,172 @@
+"""`videollm serve`: it says where it is, and every mistake is one line and exit code 2."""
+
+import argparse
+import os
+import re
+import signal
+import socket
+import sys
+import threading
+import time
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import httpx
+import pytest
+
+from tests.serve.fakes import FakeModel, wait_until
+from videollm import runtime
+from videollm.errors import ModelError
+from videollm.serve import app
+from videollm.serve.app import main
+
+
+@pytest.fixture(autouse=True)
+def _no_logging_setup(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep this process's logging as it is; the handler would outlive the captured stream."""
+    monkeypatch.setattr(runtime, "configure_logging", lambda verbose: None)
+
+
+def only_line(capsys: pytest.CaptureFixture[str]) -> str:
+    out, err = capsys.readouterr()
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert "Traceback" not in out + err
+    return err
+
+
+def test_an_unknown_model_is_refused_before_anything_opens(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--model", "no-such-model", "--port", "0", "--no-open"]) == 2
+    assert "no-such-model" in only_line(capsys)
+
+
+def test_an_unknown_device_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--device", "abacus", "--port", "0", "--no-open"]) == 2
+    assert "abacus" in only_line(capsys)
+
+
+def test_a_taken_port_is_refused_with_a_way_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["--port", str(port), "--no-open"]) == 2
+    line = only_line(capsys)
+    assert str(port) in line
+    assert "choose another --port" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--host", "no.such.host.invalid"], "host no.such.host.invalid is unknown"),
+        (["--port", "70000"], "port 70000 does not exist: choose 1 to 65535"),
+    ],
+)
+def test_an_address_that_cannot_be_had_is_refused(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, "--no-open"]) == 2
+    assert told in only_line(capsys)
+
+
+def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    assert "videollm serve --model demo" in capsys.readouterr().out
+
+
+def serve_a_model(
+    monkeypatch: pytest.MonkeyPatch, cache: Path, folder: Path, load: Callable[..., object]
+) -> int:
+    """Run the program on a model that `load` gives, on any free port."""
+    loader = SimpleNamespace(VideoLLM=SimpleNamespace(from_pretrained=load))
+    monkeypatch.setitem(sys.modules, "videollm.api", loader)
+    monkeypatch.setenv("VIDEOLLM_CACHE", str(cache))
+    return main(["--model", str(folder), "--port", "0", "--no-open"])
+
+
+def test_a_model_that_does_not_load_ends_the_server(
+    monkeypatch: pytest.MonkeyPatch,
+    cache: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def load(*_: object, **__: object) -> None:
+        raise ModelError(f"{tmp_path}: no config.json, so no model; give a model folder")
+
+    assert serve_a_model(monkeypatch, cache, tmp_path, load) == 2
+    assert "no config.json" in only_line(capsys)
+
+
+def test_an_interrupt_ends_the_server_in_order(
+    monkeypatch: pytest.MonkeyPatch,
+    cache: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    health: list[dict[str, str]] = []
+
+    def load(name: str, *, device: str) -> FakeModel:
+        assert (name, device) == (str(tmp_path), "auto")
+        return FakeModel()
+
+    def interrupt_once_healthy() -> None:
+        said = ""
+        while not (found := re.search(r"at (http://127\.0\.0\.1:\d+) ", said)):
+            time.sleep(0.05)
+            said += capsys.readouterr().out
+        wait_until(lambda: httpx.get(f"{found[1]}/healthz").json()["status"] == "ok")
+        health.append(httpx.get(f"{found[1]}/healthz").json())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    visitor = threading.Thread(target=interrupt_once_healthy, daemon=True)
+    visitor.start()
+    assert serve_a_model(monkeypatch, cache, tmp_path, load) == 0
+    visitor.join(10)
+    assert health == [{"status": "ok", "model": str(tmp_path)}]
+    assert "videollm-engine" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+def test_a_public_link_is_said_or_its_lack_is(
+    reachable: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def tunnel(host: str, port: int, token: str, *_: object) -> str:
+        assert (host, port) == ("127.0.0.1", 1234)
+        assert len(token) >= 32
+        if not reachable:
+            raise RuntimeError("Could not get share link")
+        return "https://somewhere.example"
+
+    monkeypatch.setitem(sys.modules, "gradio.networking", SimpleNamespace(setup_tunnel=tunnel))
+    server = SimpleNamespace(started=True, should_exit=False)
+    options = argparse.Namespace(host="0.0.0.0", share=True, open=False)
+    app._announce(server, 1234, options)  # type: ignore[arg-type]
+    said = capsys.readouterr()
+    assert said.out.startswith("videollm is at http://127.0.0.1:1234 ")
+    assert ("https://somewhere.example" in said.out) == reachable
+    assert ("no public link: Could not get share link" in said.err) == (not reachable)
+
+
+@pytest.mark.parametrize(
+    ("wish", "desktop", "opens"),
+    [(None, True, True), (None, False, False), (True, False, True), (False, True, False)],
+)
+def test_a_browser_opens_where_there_is_a_desktop_or_a_wish(
+    wish: bool | None, desktop: bool, opens: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setenv("DISPLAY", ":0" if desktop else "")
+    server = SimpleNamespace(started=True, should_exit=False)
+    options = argparse.Namespace(host="::1", share=False, open=wish)
+    app._announce(server, 1234, options)  # type: ignore[arg-type]
+    assert opened == (["http://[::1]:1234"] if opens else [])

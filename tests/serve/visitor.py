@@ -1,0 +1,55 @@
+"""What a visitor of the chat page does and looks at, and a pace for the model's words."""
+
+import re
+import threading
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from playwright.sync_api import Page, expect  # noqa: E402
+
+
+class Pace:
+    """Let the model say one word at a time: at once, or only when told."""
+
+    def __init__(self) -> None:
+        self.free = threading.Event()
+        self.free.set()
+        self.words = threading.Semaphore(0)
+
+    def __call__(self) -> None:
+        while not self.free.wait(0.01):
+            if self.words.acquire(timeout=0.01):
+                return
+
+
+def choose(page: Page, number: int) -> None:
+    page.click(f"#samples button:nth-child({number})")
+    page.wait_for_selector(f"#samples button:nth-child({number})[aria-pressed=true]")
+    page.wait_for_selector("#strip img")
+
+
+def ask(page: Page, text: str) -> None:
+    page.fill("#question textarea", text)
+    page.press("#question textarea", "Enter")
+
+
+def upload(page: Page, path: Path) -> None:
+    page.set_input_files("#player input[type=file]", path)
+
+
+def expect_answer(page: Page, number: int, text: str) -> None:
+    """Wait until there are so many answers and the last one is this."""
+    expect(page.get_by_test_id("bot")).to_have_count(number)
+    expect(page.get_by_test_id("bot").last).to_have_text(text)
+
+
+def expect_notice(page: Page, text: str) -> None:
+    expect(page.locator("#notice .notice")).to_contain_text(text)
+
+
+def brightness(page: Page) -> float:
+    colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    return sum(int(value) for value in re.findall(r"\d+", colour)[:3]) / 3
