@@ -129,7 +129,9 @@ def write_clip(clip: Clip, path: str | PathLike[str], *, fps: int) -> None:
         stream.time_base = Fraction(1, fps)
         stream.options = {"crf": "18", "preset": "veryfast", "threads": "1"}
         for number, pixels in enumerate(clip.frames.permute(0, 2, 3, 1).numpy()):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+            # Converted here: left to the encoder, some sizes come out different from run to run.
+            frame = picture.reformat(format="yuv420p")
             frame.pts, frame.time_base = number, Fraction(1, fps)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
