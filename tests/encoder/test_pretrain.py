@@ -6,29 +6,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from videollm.encoder import VideoMAPConfig, VideoMAPForPreTraining, VideoMAPPreTrainingConfig
+from tests.tiny import tiny_encoder
+from videollm.encoder import VideoMAPForPreTraining, VideoMAPPreTrainingConfig
 from videollm.encoder.masking import random_visible
 from videollm.encoder.pretrain import cosine_loss, pixel_targets
 
 FRAMES, PATCHES, WIDTH = 5, 4, 6
 
 
-def encoder_config(**overrides: object) -> VideoMAPConfig:
-    fields = {
-        "image_size": 16,
-        "patch_size": 8,
-        "hidden_size": 16,
-        "num_layers": 5,
-        "num_attention_heads": 2,
-        "state_size": 4,
-        "scan_mode": "frame_causal",
-    }
-    return VideoMAPConfig(**{**fields, **overrides})
-
-
 def model(**overrides: object) -> VideoMAPForPreTraining:
     fields = {
-        "encoder_config": encoder_config(),
+        "encoder_config": tiny_encoder(scan_mode="frame_causal"),
         "target_type": "features",
         "target_dim": WIDTH,
         "decoder_layers": 2,
@@ -119,7 +107,7 @@ def test_aligning_an_inner_layer_reads_that_layer() -> None:
 
 def test_pixel_targets_are_normalised_patches_in_raster_order() -> None:
     clip = video()
-    made = pixel_targets(clip, encoder_config())
+    made = pixel_targets(clip, tiny_encoder(scan_mode="frame_causal"))
     assert made.shape == (1, FRAMES, PATCHES, 8 * 8 * 3)
     torch.testing.assert_close(made.mean(-1), torch.zeros(1, FRAMES, PATCHES), atol=1e-5, rtol=0)
     patch = clip[0, 3, :, 8:16, 0:8].permute(1, 2, 0).flatten()

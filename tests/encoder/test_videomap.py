@@ -9,25 +9,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import AutoConfig, AutoModel
 
-from videollm.encoder import VideoMAPConfig, VideoMAPModel, VideoMAPState
+from tests.tiny import tiny_encoder
+from videollm.encoder import VideoMAPModel, VideoMAPState
 from videollm.encoder.masking import random_visible
 
 
-def small_config(**overrides: object) -> VideoMAPConfig:
-    fields = {
-        "image_size": 16,
-        "patch_size": 8,
-        "hidden_size": 16,
-        "num_layers": 5,
-        "num_attention_heads": 2,
-        "state_size": 4,
-        "num_frames": 4,
-    }
-    return VideoMAPConfig(**{**fields, **overrides})
-
-
 def causal_model(**overrides: object) -> VideoMAPModel:
-    return VideoMAPModel(small_config(scan_mode="frame_causal", **overrides)).eval()
+    return VideoMAPModel(tiny_encoder(scan_mode="frame_causal", **overrides)).eval()
 
 
 def clip(frames: int, *, batch: int = 1, size: int = 16, seed: int = 0) -> Tensor:
@@ -91,7 +79,7 @@ def test_later_frames_leave_earlier_features_bit_equal(
 
 
 def test_bidirectional_features_do_depend_on_later_frames() -> None:
-    model = VideoMAPModel(small_config()).eval()
+    model = VideoMAPModel(tiny_encoder()).eval()
     video = clip(4)
     altered = video.clone()
     altered[:, 3] += 1.0
@@ -136,7 +124,7 @@ def test_windowed_attention_equals_a_masked_one() -> None:
 
 @pytest.mark.parametrize("mode", ["bidirectional", "frame_causal"])
 def test_save_and_load_is_identity(mode: str, tmp_path: Path) -> None:
-    model = VideoMAPModel(small_config(scan_mode=mode)).eval()
+    model = VideoMAPModel(tiny_encoder(scan_mode=mode)).eval()
     model.save_pretrained(tmp_path)
     loaded = AutoModel.from_pretrained(tmp_path).eval()
     assert isinstance(loaded, VideoMAPModel)
@@ -152,7 +140,7 @@ def test_save_and_load_is_identity(mode: str, tmp_path: Path) -> None:
 
 
 def test_config_round_trips_through_the_auto_class(tmp_path: Path) -> None:
-    config = small_config(scan_mode="frame_causal", attention_window=5, tubelet_size=2)
+    config = tiny_encoder(scan_mode="frame_causal", attention_window=5, tubelet_size=2)
     config.save_pretrained(tmp_path)
     assert AutoConfig.from_pretrained(tmp_path).to_json_string() == config.to_json_string()
 
@@ -192,20 +180,20 @@ def test_moving_a_state_keeps_the_scan_precise() -> None:
 
 
 def test_any_size_that_the_patch_divides_is_read() -> None:
-    model = VideoMAPModel(small_config()).eval()
+    model = VideoMAPModel(tiny_encoder()).eval()
     video = torch.randn(1, 6, 3, 24, 32)
     with torch.no_grad():
         assert model(video).last_hidden_state.shape == (1, 6 * 3 * 4, 16)
 
 
 def test_cls_token_comes_first() -> None:
-    model = VideoMAPModel(small_config(use_cls_token=True)).eval()
+    model = VideoMAPModel(tiny_encoder(use_cls_token=True)).eval()
     with torch.no_grad():
         assert model(clip(4)).last_hidden_state.shape == (1, 1 + 4 * 4, 16)
 
 
 def test_gradient_reaches_every_parameter_and_checkpointing_changes_nothing() -> None:
-    model = VideoMAPModel(small_config(scan_mode="frame_causal")).train()
+    model = VideoMAPModel(tiny_encoder(scan_mode="frame_causal")).train()
     video = clip(4)
 
     def gradients() -> dict[str, Tensor]:
@@ -261,7 +249,7 @@ def test_bf16_keeps_one_fp32_residual_stream() -> None:
 )
 def test_config_refuses_contradictions(overrides: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        small_config(**overrides)
+        tiny_encoder(**overrides)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +269,7 @@ def test_model_refuses_other_shapes(shape: tuple[int, ...], message: str) -> Non
 
 def test_only_frame_causal_models_read_in_chunks() -> None:
     with pytest.raises(ValueError, match="only 'frame_causal'"):
-        VideoMAPModel(small_config()).encode(clip(4))
+        VideoMAPModel(tiny_encoder()).encode(clip(4))
 
 
 def test_unequal_visible_counts_are_refused() -> None:

@@ -5,33 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.serve.fakes import wait_until
+from tests.tiny import tiny_videollm
 from videollm import VideoLLM
-from videollm.encoder import VideoMAPConfig
-from videollm.llm import load_tokenizer
-from videollm.model import VideoLLMForConditionalGeneration
-from videollm.processor import VideoLLMProcessor
 from videollm.serve.engine import Engine
 from videollm.serve.jobs import Done, Piece, Question, Seen
 
 
 @pytest.fixture(scope="module")
 def model(tiny_llm: Path) -> VideoLLM:
-    torch.manual_seed(0)
-    encoder = VideoMAPConfig(
-        image_size=16,
-        patch_size=4,
-        hidden_size=16,
-        num_layers=5,
-        num_attention_heads=2,
-        state_size=4,
-        scan_mode="frame_causal",
-    )
-    built = VideoLLMForConditionalGeneration.from_parts(encoder, str(tiny_llm), tokens_per_frame=4)
-    processor = VideoLLMProcessor.from_config(built.config, load_tokenizer(str(tiny_llm)))
-    return VideoLLM(built.eval(), processor, name="tiny")
+    return VideoLLM(*tiny_videollm(tiny_llm), name="tiny")
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])

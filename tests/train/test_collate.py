@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.tiny import tiny_encoder
 from videollm.clip import Clip
-from videollm.encoder import VideoMAPConfig
 from videollm.errors import ModelError, RecipeError
 from videollm.llm import load_tokenizer
 from videollm.model import VideoLLMForConditionalGeneration
@@ -14,16 +14,7 @@ from videollm.processor import VideoLLMProcessor
 from videollm.train.collate import IGNORED, PackingCollator, attention_between, tokenize
 from videollm.train.examples import Dialogue, Example, question_and_answer
 
-ENCODER = VideoMAPConfig(
-    image_size=16,
-    patch_size=8,
-    tubelet_size=2,
-    hidden_size=16,
-    num_layers=2,
-    layer_pattern="MT",
-    num_attention_heads=2,
-    num_frames=4,
-)
+ENCODER = tiny_encoder(num_layers=2, layer_pattern="MT", tubelet_size=2)
 QUESTIONS = (
     question_and_answer("What colour is it?", "red"),
     question_and_answer("How many are there, small ones included?", "12 in all"),

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from videollm.encoder import VideoMAPConfig, VideoMAPModel
+from tests.tiny import tiny_encoder
+from videollm.encoder import VideoMAPModel
 from videollm.lora import attach_lora
 from videollm.model import VideoLLMForConditionalGeneration
 from videollm.train.arguments import StageArguments
@@ -18,15 +19,7 @@ from videollm.train.parts import (
     part_of,
 )
 
-TINY = VideoMAPConfig(
-    image_size=16,
-    patch_size=8,
-    hidden_size=16,
-    num_layers=2,
-    layer_pattern="MT",
-    num_attention_heads=2,
-    num_frames=2,
-)
+TINY = tiny_encoder(num_layers=2, layer_pattern="MT")
 
 
 @pytest.fixture
@@ -82,7 +75,9 @@ def test_each_part_gets_its_rate_and_everything_is_in_one_group(
 
 
 def test_decay_pulls_at_linear_maps_only() -> None:
-    bidirectional = VideoMAPModel(VideoMAPConfig(**{**TINY.to_diff_dict(), "use_cls_token": True}))
+    bidirectional = VideoMAPModel(
+        tiny_encoder(num_layers=2, layer_pattern="MT", use_cls_token=True)
+    )
     named = dict(bidirectional.named_parameters())
     pulled = {name.rsplit(".", 1)[-1] for name, p in named.items() if decays(name, p)}
     spared = {name.rsplit(".", 1)[-1] for name, p in named.items() if not decays(name, p)}

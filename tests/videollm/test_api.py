@@ -5,33 +5,20 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.tiny import tiny_videollm
 from videollm import VideoLLM
 from videollm.clip import Clip
-from videollm.encoder import VideoMAPConfig
 from videollm.errors import ModelError, RequestError
 from videollm.generate import Generation
-from videollm.llm import load_tokenizer
 from videollm.lora import attach_lora
 from videollm.model import VideoLLMForConditionalGeneration
-from videollm.processor import VideoLLMProcessor
 
 
 @pytest.fixture(scope="module")
 def folder(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    encoder = VideoMAPConfig(
-        image_size=16,
-        patch_size=4,
-        hidden_size=16,
-        num_layers=5,
-        num_attention_heads=2,
-        state_size=4,
-        scan_mode="frame_causal",
-    )
-    model = VideoLLMForConditionalGeneration.from_parts(encoder, str(tiny_llm), tokens_per_frame=4)
+    model, processor = tiny_videollm(tiny_llm)
     path = tmp_path_factory.mktemp("model")
     model.save_pretrained(path)
-    processor = VideoLLMProcessor.from_config(model.config, load_tokenizer(str(tiny_llm)))
     processor.save_pretrained(path)
     return path
 

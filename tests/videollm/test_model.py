@@ -9,39 +9,19 @@ import torch
 from peft import PeftModel
 from torch import Tensor
 
+from tests.tiny import tiny_videollm
 from videollm.clip import Clip
 from videollm.config import VideoLLMConfig
-from videollm.encoder import VideoMAPConfig
 from videollm.errors import ModelError
 from videollm.fusion import fuse_visual_tokens
-from videollm.llm import load_tokenizer
 from videollm.lora import attach_lora, load_adapter, merge_adapter
 from videollm.model import VideoLLMForConditionalGeneration
 from videollm.processor import VideoLLMProcessor
 
 
-def encoder_config() -> VideoMAPConfig:
-    return VideoMAPConfig(
-        image_size=16,
-        patch_size=4,
-        tubelet_size=2,
-        hidden_size=16,
-        num_layers=5,
-        num_attention_heads=2,
-        state_size=4,
-        num_frames=4,
-        scan_mode="frame_causal",
-    )
-
-
 @pytest.fixture(scope="module")
 def parts(tiny_llm: Path) -> tuple[VideoLLMForConditionalGeneration, VideoLLMProcessor]:
-    torch.manual_seed(0)
-    model = VideoLLMForConditionalGeneration.from_parts(
-        encoder_config(), str(tiny_llm), tokens_per_frame=4
-    ).eval()
-    processor = VideoLLMProcessor.from_config(model.config, load_tokenizer(str(tiny_llm)))
-    return model, processor
+    return tiny_videollm(tiny_llm, tubelet_size=2)
 
 
 def clip(frames: int, seed: int = 0) -> Clip:
@@ -190,13 +170,9 @@ def test_weights_of_another_config_are_refused(parts: tuple, tmp_path: Path) -> 
 
 def test_adapters_save_load_and_merge(tiny_llm: Path, tmp_path: Path) -> None:
     def base() -> VideoLLMForConditionalGeneration:
-        torch.manual_seed(0)
-        return VideoLLMForConditionalGeneration.from_parts(
-            encoder_config(), str(tiny_llm), tokens_per_frame=4
-        ).eval()
+        return tiny_videollm(tiny_llm, tubelet_size=2)[0]
 
-    model = base()
-    processor = VideoLLMProcessor.from_config(model.config, load_tokenizer(str(tiny_llm)))
+    model, processor = tiny_videollm(tiny_llm, tubelet_size=2)
     adapted = attach_lora(model, rank=2, alpha=4)
     for name, parameter in adapted.named_parameters():
         assert parameter.requires_grad == ("lora_" in name or "modules_to_save" in name)
