@@ -29,6 +29,7 @@ def write_half(source: Path, target: Path) -> None:
     """Write the tensors of a safetensors file in fp16."""
     tensors = {name: value.to(torch.float16) for name, value in load_file(source).items()}
     save_file(tensors, target, metadata={"format": "pt"})
+    target.chmod(0o644)
 
 
 def forget_places(config: dict[str, Any]) -> dict[str, Any]:
