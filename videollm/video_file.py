@@ -153,7 +153,7 @@ class FileCursor:
         self._video_stream = video_stream
         self._survey = survey
         self._keys = survey.timing.key_seconds
-        self._leads = LEADS_SECONDS
+        self._leads: tuple[float, ...] = LEADS_SECONDS
         self._painter = Painter(survey.geometry)
         self._painted: tuple[_Shown, Tensor] | None = None
         self._container: InputContainer | None = None

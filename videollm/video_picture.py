@@ -8,8 +8,9 @@ Legend: H height, W width.
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import torch
@@ -88,16 +89,17 @@ def frame_geometry(frame: VideoFrame, pixel_aspect: Fraction | None) -> Geometry
     if max(aspect, 1 / aspect) > MAX_PIXEL_ASPECT or width > MAX_SIDE_PIXELS:
         logger.warning("pixel aspect %s is not applied: it cannot be meant", aspect)
         width = frame.width
-    size = {"stored_height": frame.height, "stored_width": width}
-    if SideDataType.DISPLAYMATRIX not in frame.side_data:
-        return Geometry(**size)
+    stored = Geometry(stored_height=frame.height, stored_width=width)
+    side_data: Any = frame.side_data  # PyAV's types know the keys by name only
+    if SideDataType.DISPLAYMATRIX not in side_data:
+        return stored
     # Row vectors: a stored point (p, q) is shown at (a p + c q, b p + d q), y downwards.
-    matrix = np.frombuffer(bytes(frame.side_data[SideDataType.DISPLAYMATRIX]), np.int32)
+    matrix = np.frombuffer(bytes(side_data[SideDataType.DISPLAYMATRIX]), np.int32)
     a, b, c, d = (float(matrix[place]) for place in (0, 1, 3, 4))
     transpose = math.hypot(b, c) > math.hypot(a, d)
     x_sign, y_sign = (c, b) if transpose else (a, d)
-    return Geometry(
-        **size,
+    return replace(
+        stored,
         transpose=transpose,
         mirror_x=x_sign < 0,
         mirror_y=y_sign < 0,
