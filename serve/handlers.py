@@ -174,7 +174,8 @@ class Handlers:
 
     def _stream(self, session: Session, steps: Iterator[None]) -> Iterator[Updates]:
         """Show what each step has changed, and nothing twice: pictures are heavy."""
-        shown: Updates = {}
+        # An answer changes nothing about the samples: drawing them anew could swallow a click.
+        shown: Updates = {self._parts.samples: self._show(session)[self._parts.samples]}
         for _ in steps:
             now = self._show(session)
             changed = {part: value for part, value in now.items() if shown.get(part) != value}
