@@ -16,7 +16,9 @@ from tests.serve.fakes import FakeModel, serving, wait_until
 from videollm.serve.engine import Engine
 from videollm.serve.samples import Sample
 
-pytestmark = pytest.mark.browser
+# About one action in a hundred gets no reply from Gradio's event stream when it falls together
+# with the end of another event; a visitor presses again, and so does this.
+pytestmark = [pytest.mark.browser, pytest.mark.flaky(reruns=2)]
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
