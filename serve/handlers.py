@@ -14,7 +14,8 @@ import gradio as gr
 from videollm.serve import markup
 from videollm.serve.samples import Sample
 from videollm.serve.sessions import SessionStore
-from videollm.serve.talk import Session, Settings, Turn
+from videollm.serve.talk import Session
+from videollm.serve.turns import Settings, Turn
 
 __all__ = ["Handlers", "Parts"]
 

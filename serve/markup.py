@@ -12,7 +12,7 @@ from html import escape
 from videollm.serve.frames import FrameStrip
 from videollm.serve.jobs import Done
 from videollm.serve.samples import Sample
-from videollm.serve.talk import Notice
+from videollm.serve.turns import Notice
 
 __all__ = [
     "CHOOSE_SCRIPT",

@@ -8,63 +8,14 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from videollm.errors import VideoLLMError
 from videollm.serve.engine import Engine
 from videollm.serve.frames import FrameStrip, explain
 from videollm.serve.jobs import Done, Event, Failed, Job, Piece, Question, Seen, Waiting
+from videollm.serve.turns import Notice, Settings, Turn, history
 
-__all__ = ["Notice", "Session", "Settings", "Turn"]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Hold what the user may change about an answer.
-
-    Args:
-        num_frames: Frames sampled evenly from the video, at least 1.
-        max_new_tokens: The longest answer, in tokens.
-        temperature: 0 always takes the likeliest token.
-    """
-
-    num_frames: int = 16
-    max_new_tokens: int = 64
-    temperature: float = 0.0
-
-
-@dataclass(frozen=True)
-class Notice:
-    """Hold one sentence for the user.
-
-    Args:
-        text: The sentence.
-        kind: `info` or `error`.
-    """
-
-    text: str
-    kind: Literal["info", "error"] = "info"
-
-
-@dataclass(eq=False)
-class Turn:
-    """Hold a question with as much of its answer as is there.
-
-    Args:
-        question: As it was asked.
-        answer: The text so far; the reason where it failed.
-        state: `running` until the answer ends in one of the other ways.
-        waiting: Why nothing comes yet; empty once something does.
-        done: What the answer cost.
-        attempt: How often the question was asked again; varies a random answer.
-    """
-
-    question: str
-    answer: str = ""
-    state: Literal["running", "done", "stopped", "failed"] = "running"
-    waiting: str = ""
-    done: Done | None = None
-    attempt: int = 0
+__all__ = ["Session"]
 
 
 @dataclass(eq=False)
@@ -213,7 +164,7 @@ class Session:
         question = Question(
             video=self.video,
             text=text,
-            history=_history(earlier),
+            history=history(earlier),
             num_frames=settings.num_frames,
             max_new_tokens=settings.max_new_tokens,
             temperature=settings.temperature,
@@ -250,12 +201,3 @@ class Session:
             turn.state = "stopped" if event.stopped else "done"
         elif isinstance(event, Failed):
             turn.answer, turn.state = event.message, "failed"
-
-
-def _history(turns: list[Turn]) -> tuple[dict[str, str], ...]:
-    answered = [turn for turn in turns if turn.state in ("done", "stopped") and turn.answer]
-    return tuple(
-        {"role": role, "content": content}
-        for turn in answered
-        for role, content in (("user", turn.question), ("assistant", turn.answer))
-    )

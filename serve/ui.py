@@ -14,7 +14,7 @@ from videollm.serve import markup
 from videollm.serve.handlers import Handlers, Parts
 from videollm.serve.samples import Sample
 from videollm.serve.sessions import SessionStore
-from videollm.serve.talk import Settings
+from videollm.serve.turns import Settings
 
 __all__ = ["STYLE_SHEET", "build_page", "page_theme"]
 

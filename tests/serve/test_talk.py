@@ -10,7 +10,8 @@ from tests.serve.fakes import FakeModel, wait_until
 from videollm.serve.engine import Engine
 from videollm.serve.frames import FrameStrip
 from videollm.serve.sessions import SessionStore
-from videollm.serve.talk import Session, Settings, Turn
+from videollm.serve.talk import Session
+from videollm.serve.turns import Settings, Turn
 
 Start = Callable[..., Engine]
 
