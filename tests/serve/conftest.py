@@ -1,14 +1,30 @@
-"""A clip, and engines that are always closed."""
+"""A clip, engines that are always closed, and the chat page in a browser."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.serve.fakes import LIMIT, FakeModel, Pace, serving
 from videollm.serve.engine import Engine
 from videollm.serve.samples import Sample, load_samples
 from videollm.toyworld import make_scene, render_frames, write_clip
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+BROWSER_ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +63,61 @@ def start_engine() -> Iterator[Callable[..., Engine]]:
     yield start
     for engine in engines:
         engine.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    from playwright.sync_api import expect, sync_playwright
+
+    from tests.serve.visitor import SECONDS
+
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next((path for name in names if (path := shutil.which(name))), None)
+    if program is None:
+        pytest.skip("no chromium in PATH: apt-get install chromium")
+    expect.set_options(timeout=15 * SECONDS)
+    with sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=program, args=BROWSER_ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def pace() -> Pace:
+    return Pace()
+
+
+@pytest.fixture(scope="module")
+def model(pace: Pace) -> FakeModel:
+    return FakeModel(before_piece=pace)
+
+
+@pytest.fixture(scope="module")
+def address(model: FakeModel, pace: Pace, samples: list[Sample]) -> Iterator[str]:
+    pytest.importorskip("gradio", reason="the extra 'serve' is not installed")
+    from videollm.serve.web import create_app
+
+    engine = Engine("demo", lambda: model)  # type: ignore[arg-type, return-value]
+    with serving(lambda: create_app(engine, samples, max_upload_bytes=LIMIT)) as address:
+        yield address
+        pace.free.set()
+
+
+@pytest.fixture
+def page(browser: "Browser", address: str, pace: Pace) -> Iterator["Page"]:
+    """Open the page as a new visitor; fail if it asks any other server for anything."""
+    from tests.serve.visitor import SECONDS
+
+    pace.free.set()
+    with browser.new_context(viewport={"width": 1280, "height": 820}) as visitor:
+        tab = visitor.new_page()
+        tab.set_default_timeout(15 * SECONDS)
+        asked: list[str] = []
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.goto(address)
+        tab.wait_for_selector("#samples button")
+        yield tab
+        pace.free.set()
+        elsewhere = [url for url in asked if not url.startswith((f"{address}/", "data:", "blob:"))]
+        assert asked
+        assert elsewhere == []

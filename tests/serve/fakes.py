@@ -11,6 +11,22 @@ from typing import Any
 from videollm.clip import Clip
 
 Gate = Callable[[], None]
+LIMIT = 2**20
+"""Bytes that a visitor of the chat page may upload."""
+
+
+class Pace:
+    """Let the model say one word at a time: at once, or only when told."""
+
+    def __init__(self) -> None:
+        self.free = threading.Event()
+        self.free.set()
+        self.words = threading.Semaphore(0)
+
+    def __call__(self) -> None:
+        while not self.free.wait(0.01):
+            if self.words.acquire(timeout=0.01):
+                return
 
 
 class FakeStream:

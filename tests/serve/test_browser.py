@@ -5,14 +5,12 @@ also takes the picture for the documentation, of the real demo model.
 """
 
 import os
-import shutil
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.serve.fakes import FakeModel, serving, wait_until
+from tests.serve.fakes import LIMIT, FakeModel, Pace, serving, wait_until
 from videollm.serve.engine import Engine
 from videollm.serve.samples import Sample
 
@@ -22,10 +20,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.flaky(reruns=2)]
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright  # noqa: E402
+from playwright.sync_api import Browser, Page, expect  # noqa: E402
 
 from tests.serve.visitor import (  # noqa: E402
-    Pace,
+    SECONDS,
     ask,
     brightness,
     choose,
@@ -33,71 +31,6 @@ from tests.serve.visitor import (  # noqa: E402
     expect_notice,
     upload,
 )
-
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-LIMIT = 2**20
-SECONDS = 1000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = next((path for name in names if (path := shutil.which(name))), None)
-    if program is None:
-        pytest.skip("no chromium in PATH: apt-get install chromium")
-    expect.set_options(timeout=15 * SECONDS)
-    with sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=program, args=ARGUMENTS)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture(scope="module")
-def pace() -> Pace:
-    return Pace()
-
-
-@pytest.fixture(scope="module")
-def model(pace: Pace) -> FakeModel:
-    return FakeModel(before_piece=pace)
-
-
-@pytest.fixture(scope="module")
-def address(model: FakeModel, pace: Pace, samples: list[Sample]) -> Iterator[str]:
-    pytest.importorskip("gradio", reason="the extra 'serve' is not installed")
-    from videollm.serve.web import create_app
-
-    engine = Engine("demo", lambda: model)  # type: ignore[arg-type, return-value]
-    with serving(lambda: create_app(engine, samples, max_upload_bytes=LIMIT)) as address:
-        yield address
-        pace.free.set()
-
-
-@pytest.fixture
-def page(browser: Browser, address: str, pace: Pace) -> Iterator[Page]:
-    """Open the page as a new visitor; fail if it asks any other server for anything."""
-    pace.free.set()
-    with browser.new_context(viewport={"width": 1280, "height": 820}) as visitor:
-        tab = visitor.new_page()
-        tab.set_default_timeout(15 * SECONDS)
-        asked: list[str] = []
-        tab.on("request", lambda request: asked.append(request.url))
-        tab.goto(address)
-        tab.wait_for_selector("#samples button")
-        yield tab
-        pace.free.set()
-        elsewhere = [url for url in asked if not url.startswith((f"{address}/", "data:", "blob:"))]
-        assert asked
-        assert elsewhere == []
 
 
 def test_a_talk_about_a_sample_streams_and_remembers(

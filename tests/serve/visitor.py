@@ -1,7 +1,6 @@
-"""What a visitor of the chat page does and looks at, and a pace for the model's words."""
+"""What a visitor of the chat page does and looks at."""
 
 import re
-import threading
 from pathlib import Path
 
 import pytest
@@ -10,19 +9,8 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from playwright.sync_api import Page, expect  # noqa: E402
 
-
-class Pace:
-    """Let the model say one word at a time: at once, or only when told."""
-
-    def __init__(self) -> None:
-        self.free = threading.Event()
-        self.free.set()
-        self.words = threading.Semaphore(0)
-
-    def __call__(self) -> None:
-        while not self.free.wait(0.01):
-            if self.words.acquire(timeout=0.01):
-                return
+SECONDS = 1000
+"""In milliseconds, as the browser counts."""
 
 
 def choose(page: Page, number: int) -> None:
