@@ -95,34 +95,40 @@ class Handlers:
         """Forget a visitor who closed the page."""
         self._sessions.drop(str(request.session_hash))
 
-    def choose_sample(self, frames: float, event: gr.EventData, request: gr.Request) -> Updates:
+    def choose_sample(
+        self, frames: float, event: gr.EventData, request: gr.Request
+    ) -> Iterator[Updates]:
         """Put a sample clip into the player."""
         sample = self._samples[int(event.index)]
         session = self._session(request)
-        session.choose(
+        steps = session.choose(
             sample.path, title=sample.title, suggestions=sample.questions, num_frames=int(frames)
         )
         player = gr.Video(str(sample.path), autoplay=True, loop=True)
-        return {self._parts.player: player, **self._show(session)}
+        yield from self._stream(session, steps, {self._parts.player: player})
 
-    def choose_upload(self, path: str | None, frames: float, request: gr.Request) -> Updates:
+    def choose_upload(
+        self, path: str | None, frames: float, request: gr.Request
+    ) -> Iterator[Updates]:
         """Turn to an uploaded file."""
         session = self._session(request)
         video = None if path is None else Path(path)
-        session.choose(video, suggestions=UPLOAD_SUGGESTIONS, num_frames=int(frames))
-        return {self._parts.player: gr.Video(autoplay=False, loop=False), **self._show(session)}
+        steps = session.choose(video, suggestions=UPLOAD_SUGGESTIONS, num_frames=int(frames))
+        player = gr.Video(autoplay=False, loop=False)
+        yield from self._stream(session, steps, {self._parts.player: player})
 
-    def choose_none(self, request: gr.Request) -> Updates:
+    def choose_none(self, request: gr.Request) -> Iterator[Updates]:
         """Turn to no video at all."""
         session = self._session(request)
-        session.choose(None)
-        return self._show(session)
+        yield from self._stream(session, session.choose(None))
 
-    def preview(self, frames: float, request: gr.Request) -> Updates:
+    def preview(self, frames: float, request: gr.Request) -> Iterator[Updates]:
         """Show the frames that the first question will look at."""
         session = self._session(request)
-        session.preview(int(frames))
-        return self._show(session)
+        for taken in session.preview(int(frames)):
+            part = self._parts.strip if taken else self._parts.notice
+            yield {part: self._show(session)[part]}
+        yield self._nothing()
 
     def ask(
         self, text: str, frames: float, length: float, temperature: float, request: gr.Request
@@ -130,11 +136,8 @@ class Handlers:
         """Answer what was typed; the box is emptied once the question is taken."""
         session = self._session(request)
         settings = Settings(int(frames), int(length), temperature)
-        for step, updates in enumerate(self._stream(session, session.ask(text, settings))):
-            if step == 0 and session.notice is None:
-                yield {**updates, self._parts.question: ""}
-            else:
-                yield updates
+        steps = session.ask(text, settings)
+        yield from self._stream(session, steps, {self._parts.question: ""})
 
     def ask_suggestion(
         self,
@@ -146,7 +149,8 @@ class Handlers:
     ) -> Iterator[Updates]:
         """Answer one of the questions on offer."""
         session = self._session(request)
-        text = session.suggestions[int(event.index)]
+        # none of them is left while another video is being read; the session says so
+        text = (*session.suggestions, "")[min(int(event.index), len(session.suggestions))]
         settings = Settings(int(frames), int(length), temperature)
         yield from self._stream(session, session.ask(text, settings))
 
@@ -164,30 +168,44 @@ class Handlers:
         session.clear()
         return self._show(session)
 
-    def stop(self, request: gr.Request) -> Updates:
-        """End the answer that is on its way."""
-        session = self._session(request)
-        session.stop()
-        return self._show(session)
+    def stop(self, request: gr.Request) -> None:
+        """End the answer that is on its way; what asked for it shows that."""
+        self._session(request).stop()
 
     def _session(self, request: gr.Request) -> Session:
         return self._sessions.get(str(request.session_hash))
 
-    def _stream(self, session: Session, steps: Iterator[None]) -> Iterator[Updates]:
-        """Show what each step has changed, and nothing twice: pictures are heavy."""
-        # An answer changes nothing about the samples: drawing them anew could swallow a click.
+    def _stream(
+        self, session: Session, steps: Iterator[bool], first: Updates | None = None
+    ) -> Iterator[Updates]:
+        """Show what each step has changed, and nothing twice: pictures are heavy.
+
+        What is refused changes the notice and nothing else: the rest of the page belongs to the
+        answer that is on its way. `first` goes with the first step that is not.
+        """
+        # the samples' pictures are only sent where the choice changes
         shown: Updates = {self._parts.samples: self._show(session)[self._parts.samples]}
-        for _ in steps:
+        more = first or {}
+        for taken in steps:
             now = self._show(session)
+            if not taken:
+                now = {self._parts.notice: now[self._parts.notice]}
             changed = {part: value for part, value in now.items() if shown.get(part) != value}
-            shown = now
+            shown = {**shown, **now}
+            if taken:
+                changed, more = {**changed, **more}, {}
             if changed:
                 yield changed
+        yield self._nothing()
+
+    def _nothing(self) -> Updates:
+        """Return the last update of a stream: Gradio repeats it, perhaps after newer ones."""
+        return {self._parts.notice: gr.skip()}
 
     def _show(self, session: Session) -> Updates:
         parts, turns, busy = self._parts, session.turns, session.busy
         paths = [sample.path for sample in self._samples]
-        chosen = paths.index(session.video) if session.video in paths else None
+        chosen = paths.index(session.wanted) if session.wanted in paths else None
         done = next((turn.done for turn in reversed(turns) if turn.done is not None), None)
         return {
             parts.samples: markup.sample_grid(self._samples, chosen),

@@ -24,7 +24,8 @@ class Session:
 
     Args:
         engine: Answers the questions.
-        video: The chosen file; None before a choice.
+        wanted: The file that was chosen last, even while it is still being read.
+        video: The same file once it could be read; None before.
         title: What the video is called on the page.
         suggestions: Questions to offer.
         turns: The talk, oldest first.
@@ -33,13 +34,13 @@ class Session:
     """
 
     engine: Engine
+    wanted: Path | None = None
     video: Path | None = None
     title: str = ""
     suggestions: tuple[str, ...] = ()
     turns: list[Turn] = field(default_factory=list)
     strip: FrameStrip | None = None
     notice: Notice | None = None
-    _wanted: Path | None = None
     _job: Job | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -55,7 +56,7 @@ class Session:
         title: str = "",
         suggestions: tuple[str, ...] = (),
         num_frames: int = Settings.num_frames,
-    ) -> None:
+    ) -> Iterator[bool]:
         """Turn to another video, or to none; a talk about the last one ends.
 
         Args:
@@ -63,43 +64,54 @@ class Session:
             title: What to call it; its file name by default.
             suggestions: Questions to offer.
             num_frames: How many of its frames to show, at least 1.
-        """
-        had_talk = bool(self.turns)
-        self.clear()
-        self._wanted = video
-        self.video, self.title, self.suggestions, self.strip = None, "", (), None
-        if video is None:
-            self.notice = Notice("The video is gone and the talk with it.") if had_talk else None
-            return
-        title = title or video.name
-        try:
-            strip = self.engine.look(video, num_frames)
-        except VideoLLMError as error:
-            if self._wanted is video:
-                self.notice = Notice(explain(error), "error")
-            return
-        # a file that took long to read must not push aside what was chosen after it
-        if self._wanted is video:
-            self.video, self.title, self.suggestions = video, title, suggestions
-            self.strip = strip
-            self.notice = Notice(f"New video, new talk: {title}.") if had_talk else None
 
-    def preview(self, num_frames: int) -> None:
-        """Show how many frames the first question will look at.
+        Yields:
+            True: Read the session for what is new.
+        """
+        title = title or (video.name if video else "")
+        with self._lock:
+            had_talk = bool(self.turns)
+            self.clear()
+            self.wanted = video
+            self.video, self.title, self.suggestions, self.strip = None, "", (), None
+            if had_talk:
+                new = f"New video, new talk: {title}."
+                self.notice = Notice(new if video else "The video is gone and the talk with it.")
+        try:
+            yield True
+            if video is not None and self._read(video, title, suggestions, num_frames):
+                yield True
+        finally:
+            with self._lock:
+                if self.wanted is video:
+                    self.wanted = self.video
+
+    def preview(self, num_frames: int) -> Iterator[bool]:
+        """Show the frames that the first question will look at.
 
         Args:
             num_frames: As chosen in the settings, at least 1.
-        """
-        if self.video is not None and not self.turns:
-            self.choose(
-                self.video,
-                title=self.title,
-                suggestions=self.suggestions,
-                num_frames=num_frames,
-            )
 
-    def ask(self, text: str, settings: Settings, *, again: Turn | None = None) -> Iterator[None]:
-        """Ask a question; yield whenever the session has changed.
+        Yields:
+            Whether the strip is new. Otherwise the notice says why it is not.
+        """
+        video = self.video
+        if video is None or self.turns:
+            return
+        try:
+            strip = self.engine.look(video, num_frames)
+        except VideoLLMError as error:
+            self.notice = Notice(explain(error), "error")
+            yield False
+            return
+        with self._lock:
+            if self.video is not video or self.turns:
+                return
+            self.strip = strip
+        yield True
+
+    def ask(self, text: str, settings: Settings, *, again: Turn | None = None) -> Iterator[bool]:
+        """Ask a question.
 
         Args:
             text: The question; an empty one only leaves a hint.
@@ -107,34 +119,35 @@ class Session:
             again: The last turn, where it is to be replaced.
 
         Yields:
-            None: Read the session for what is new.
+            Whether the question was taken: read the session for what is new. Otherwise only the
+            notice is new.
         """
         with self._lock:
             turn = self._begin(text.strip(), settings, again)
             job = self._job
-        yield
+        yield turn is not None
         if turn is None or job is None:
             return
         try:
             for event in job:
                 self._apply(event, turn)
-                yield
+                yield True
         finally:
             # also runs when the page was closed in the middle of the answer
             job.stop()
 
-    def retry(self, settings: Settings) -> Iterator[None]:
-        """Ask the last question again; yield whenever the session has changed.
+    def retry(self, settings: Settings) -> Iterator[bool]:
+        """Ask the last question again.
 
         Args:
             settings: How to answer.
 
         Yields:
-            None: Read the session for what is new.
+            As `ask` does.
         """
         if not self.turns:
             self.notice = Notice("There is no question to ask again yet.")
-            yield
+            yield False
             return
         self.stop()
         last = self.turns[-1]
@@ -152,6 +165,23 @@ class Session:
         self.stop()
         self.turns = []
         self.notice = None
+
+    def _read(self, video: Path, title: str, suggestions: tuple[str, ...], num_frames: int) -> bool:
+        strip, notice = None, None
+        try:
+            strip = self.engine.look(video, num_frames)
+        except VideoLLMError as error:
+            notice = Notice(explain(error), "error")
+        with self._lock:
+            # a file that took long to read must not push aside what was chosen after it
+            if self.wanted is not video or self.video is not None:
+                return False
+            if notice is not None:
+                self.wanted, self.notice = None, notice
+            else:
+                self.video, self.title, self.suggestions = video, title, suggestions
+                self.strip = strip
+            return True
 
     def _begin(self, text: str, settings: Settings, again: Turn | None) -> Turn | None:
         hint = self._hint(text)
@@ -182,6 +212,8 @@ class Session:
     def _hint(self, text: str) -> str | None:
         if self.busy:
             return "One answer at a time: wait for this one, or stop it."
+        if self.video is None and self.wanted is not None:
+            return "The video is still being read: ask again in a moment."
         if self.video is None:
             return "Choose a video first: drop a file, or take one of the samples."
         if not text:

@@ -143,19 +143,21 @@ def _connect(page: gr.Blocks, parts: Parts, handlers: Handlers) -> None:
         "api_visibility": "private",
         "concurrency_limit": None,
     }
+    # without "multiple", Gradio drops a click in silence while the last one's reply is due
+    press: dict[str, Any] = {**plain, "trigger_mode": "multiple"}
     talk = parts.talk
     ask_inputs = [parts.question, *parts.settings]
     parts.timer.tick(handlers.refresh, None, [parts.header, parts.timer], **plain)
     page.unload(handlers.leave)
-    parts.samples.click(handlers.choose_sample, parts.frames, [parts.player, *talk], **plain)
+    parts.samples.click(handlers.choose_sample, parts.frames, [parts.player, *talk], **press)
     parts.player.upload(
-        handlers.choose_upload, [parts.player, parts.frames], [parts.player, *talk], **plain
+        handlers.choose_upload, [parts.player, parts.frames], [parts.player, *talk], **press
     )
-    parts.player.clear(handlers.choose_none, None, talk, **plain)
-    parts.frames.release(handlers.preview, parts.frames, talk, **plain)
-    parts.question.submit(handlers.ask, ask_inputs, [parts.question, *talk], **plain)
-    parts.chips.click(handlers.ask_suggestion, parts.settings, talk, **plain)
-    parts.retry.click(handlers.retry, parts.settings, talk, **plain)
-    parts.clear.click(handlers.clear, None, talk, **plain)
+    parts.player.clear(handlers.choose_none, None, talk, **press)
+    parts.frames.release(handlers.preview, parts.frames, talk, trigger_mode="always_last", **plain)
+    parts.question.submit(handlers.ask, ask_inputs, [parts.question, *talk], **press)
+    parts.chips.click(handlers.ask_suggestion, parts.settings, talk, **press)
+    parts.retry.click(handlers.retry, parts.settings, talk, **press)
+    parts.clear.click(handlers.clear, None, talk, **press)
     # not queued: it must reach a server that is busy answering
-    parts.stop.click(handlers.stop, None, talk, queue=False, **plain)
+    parts.stop.click(handlers.stop, None, None, queue=False, **press)

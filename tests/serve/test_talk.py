@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,15 +19,18 @@ Start = Callable[..., Engine]
 
 def talk_about(engine: Engine, video: Path, *questions: str) -> Session:
     session = Session(engine)
-    session.choose(video, num_frames=2)
+    choose(session, video, num_frames=2)
     for question in questions:
         finish(session, question)
     return session
 
 
+def choose(session: Session, video: Path | None, **options: Any) -> None:
+    list(session.choose(video, **options))
+
+
 def finish(session: Session, question: str, settings: Settings | None = None) -> None:
-    for _ in session.ask(question, settings or Settings(num_frames=2)):
-        pass
+    list(session.ask(question, settings or Settings(num_frames=2)))
 
 
 def states(session: Session) -> list[str]:
@@ -65,14 +69,14 @@ def test_another_video_ends_the_talk_and_says_so(start_engine: Start, clip_path:
     session = talk_about(start_engine(FakeModel()), clip_path)
     assert session.notice is None  # nothing to lose yet
     finish(session, "one?")
-    session.choose(clip_path, title="Clip 2", suggestions=("why?",), num_frames=3)
+    choose(session, clip_path, title="Clip 2", suggestions=("why?",), num_frames=3)
     assert session.turns == []
     assert session.notice is not None
     assert session.notice.text == "New video, new talk: Clip 2."
     assert session.suggestions == ("why?",)
     assert session.strip is not None
     assert len(session.strip.seconds) == 3
-    session.choose(None)
+    choose(session, None)
     assert (session.video, session.strip, session.suggestions) == (None, None, ())
 
 
@@ -85,7 +89,7 @@ def test_a_running_answer_does_not_reach_the_next_talk(
     answering = session.ask("one?", Settings(num_frames=2))
     next(answering)
     wait_until(lambda: bool(model.streams))
-    session.choose(clip_path, num_frames=5)
+    choose(session, clip_path, num_frames=5)
     go.set()
     list(answering)
     assert session.turns == []
@@ -102,11 +106,11 @@ def test_a_slow_file_does_not_push_aside_a_later_choice(
 
     def look_slowly(video: Path, num_frames: int) -> FrameStrip:
         if video is slow:
-            session.choose(clip_path, title="later", num_frames=2)
+            choose(session, clip_path, title="later", num_frames=2)
         return look(clip_path, num_frames)
 
     monkeypatch.setattr(engine, "look", look_slowly)
-    session.choose(slow, title="earlier")
+    choose(session, slow, title="earlier")
     assert (session.title, session.video) == ("later", clip_path)
 
 
@@ -114,7 +118,7 @@ def test_an_unreadable_video_is_not_chosen(start_engine: Start, tmp_path: Path) 
     notes = tmp_path / "notes.mp4"
     notes.write_text("only words\n" * 50)
     session = Session(start_engine(FakeModel()))
-    session.choose(notes)
+    choose(session, notes)
     assert session.video is None
     assert session.notice is not None
     assert session.notice.kind == "error"
@@ -126,8 +130,7 @@ def test_retry_replaces_the_last_turn_with_another_draw(
 ) -> None:
     model = FakeModel()
     session = talk_about(start_engine(model), clip_path, "one?", "two?")
-    for _ in session.retry(Settings(num_frames=2)):
-        pass
+    list(session.retry(Settings(num_frames=2)))
     assert [turn.question for turn in session.turns] == ["one?", "two?"]
     assert [call["seed"] for call in model.calls] == [0, 0, 1]
     assert model.calls[2]["history"] == model.calls[1]["history"]
@@ -189,7 +192,7 @@ def test_what_makes_no_sense_is_answered_with_a_hint(start_engine: Start, clip_p
 
     assert hint(session.ask("one?", Settings())).startswith("Choose a video first")
     assert hint(session.retry(Settings())).startswith("There is no question to ask again")
-    session.choose(clip_path, num_frames=2)
+    choose(session, clip_path, num_frames=2)
     assert hint(session.ask("  ", Settings())).startswith("Type a question first")
     assert session.turns == []
     answering = session.ask("one?", Settings(num_frames=2))
@@ -214,13 +217,55 @@ def test_preview_follows_the_setting_until_the_first_question(
     start_engine: Start, clip_path: Path
 ) -> None:
     session = talk_about(start_engine(FakeModel()), clip_path)
-    session.preview(5)
+    list(session.preview(5))
     assert session.strip is not None
     assert len(session.strip.seconds) == 5
     finish(session, "one?", Settings(num_frames=4))
-    session.preview(3)
+    list(session.preview(3))
     assert len(session.strip.seconds) == 4
     assert len(session.turns) == 1
+
+
+def test_a_question_asked_while_its_video_is_read_is_told_so(
+    start_engine: Start, clip_path: Path
+) -> None:
+    session = Session(start_engine(FakeModel()))
+    choosing = session.choose(clip_path, num_frames=2)
+    next(choosing)
+    assert list(session.ask("one?", Settings(num_frames=2))) == [False]
+    list(choosing)
+    assert session.notice is not None  # the hint outlasts the reading
+    assert session.notice.text.startswith("The video is still being read")
+    finish(session, "one?")
+    assert states(session) == ["done"]
+    assert session.notice is None
+
+
+def test_a_choice_that_was_broken_off_is_none(start_engine: Start, clip_path: Path) -> None:
+    session = Session(start_engine(FakeModel()))
+    choosing = session.choose(clip_path, num_frames=2)
+    next(choosing)
+    assert session.wanted is clip_path
+    choosing.close()
+    assert (session.wanted, session.video) == (None, None)
+
+
+def test_a_preview_does_not_get_in_the_way_of_a_question(
+    start_engine: Start, clip_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = start_engine(FakeModel())
+    session = talk_about(engine, clip_path)
+    look = engine.look
+
+    def look_slowly(video: Path, num_frames: int) -> FrameStrip:
+        finish(session, "one?")
+        return look(video, num_frames)
+
+    monkeypatch.setattr(engine, "look", look_slowly)
+    assert list(session.preview(5)) == []
+    assert states(session) == ["done"]
+    assert session.strip is not None
+    assert len(session.strip.seconds) == 2
 
 
 def test_clear_forgets_the_talk_and_keeps_the_video(start_engine: Start, clip_path: Path) -> None:
