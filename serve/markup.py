@@ -16,7 +16,6 @@ from videollm.serve.turns import Notice
 
 __all__ = [
     "CHOOSE_SCRIPT",
-    "PLAYER_SCRIPT",
     "SEEK_SCRIPT",
     "cost_line",
     "frame_strip",
@@ -43,19 +42,6 @@ element.addEventListener('click', (event) => {
 });
 """
 """Moves the player to the time of the frame that was pressed."""
-
-PLAYER_SCRIPT = """
-document.addEventListener('error', (event) => {
-  const player = event.target.closest && event.target.closest('#player');
-  if (player) { event.stopImmediatePropagation(); player.classList.add('unplayable'); }
-}, true);
-document.addEventListener('loadeddata', (event) => {
-  const player = event.target.closest && event.target.closest('#player');
-  if (player) player.classList.remove('unplayable');
-}, true);
-"""
-"""Says in the player that the browser cannot play a file. Gradio would call that an error, while
-the model may well read it; a file that is no video is answered by the server."""
 
 LOGO = (
     '<svg class="logo" viewBox="0 0 32 32" aria-hidden="true">'

@@ -16,9 +16,10 @@ from videollm.serve.samples import Sample
 from videollm.serve.sessions import SessionStore
 from videollm.serve.turns import Settings
 
-__all__ = ["STYLE_SHEET", "build_page", "page_theme"]
+__all__ = ["SCRIPT", "STYLE_SHEET", "build_page", "page_theme"]
 
 STYLE_SHEET = Path(__file__).with_name("page.css")
+SCRIPT = Path(__file__).with_name("page.js")
 
 KEEP_UPLOADS_SECONDS = 6 * 3600
 """Uploaded files are deleted after this time, and all of them when the server stops."""

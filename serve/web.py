@@ -15,10 +15,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from videollm.serve.engine import Engine
-from videollm.serve.markup import PLAYER_SCRIPT
 from videollm.serve.samples import Sample
 from videollm.serve.sessions import SessionStore
-from videollm.serve.ui import STYLE_SHEET, build_page, page_theme
+from videollm.serve.ui import SCRIPT, STYLE_SHEET, build_page, page_theme
 
 __all__ = ["create_app"]
 
@@ -91,7 +90,7 @@ def create_app(
         path="/",
         theme=page_theme(),
         css_paths=[STYLE_SHEET],
-        js=PLAYER_SCRIPT,
+        js=SCRIPT.read_text(encoding="utf-8"),
         footer_links=[],
         run_history=False,
         ssr_mode=False,

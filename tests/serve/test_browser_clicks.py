@@ -1,7 +1,8 @@
 """Every click and every Enter on the page is answered, however badly it falls."""
 
+import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,22 +19,53 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("gradio", reason="the extra 'serve' is not installed")
 
 from playwright.sync_api import Browser, Page, expect  # noqa: E402
+from starlette.types import ASGIApp, Message, Receive, Scope, Send  # noqa: E402
 
 from tests.serve.visitor import ask, choose, expect_answer, expect_notice  # noqa: E402
 
 
+class LateClose:
+    """Deliver the end of each event stream late, as a slow network may."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_late(message: Message) -> None:
+            if b'"close_stream"' in message.get("body", b""):
+                await asyncio.sleep(0.5)
+            await send(message)
+
+        await self.app(scope, receive, send_late)
+
+
 @contextmanager
-def visiting(browser: Browser, engine: Engine, samples: list[Sample]) -> Iterator[Page]:
+def visiting(
+    browser: Browser,
+    engine: Engine,
+    samples: list[Sample],
+    wrap: Callable[[ASGIApp], ASGIApp] = lambda app: app,
+) -> Iterator[Page]:
     from videollm.serve.web import create_app
 
     with (
-        serving(lambda: create_app(engine, samples)) as address,
+        serving(lambda: wrap(create_app(engine, samples))) as address,
         browser.new_context() as visitor,
     ):
         page = visitor.new_page()
         page.goto(address)
         page.wait_for_selector("#head .ok")  # from here on the page asks nothing by itself
         yield page
+
+
+def test_a_question_is_answered_though_the_last_event_stream_ends_late(
+    browser: Browser, samples: list[Sample]
+) -> None:
+    engine = Engine("demo", FakeModel)  # type: ignore[arg-type]
+    with visiting(browser, engine, samples, LateClose) as page:
+        choose(page, 1)
+        ask(page, "one?")
+        expect_answer(page, 1, "answer 1 to: one?")
 
 
 def test_a_choice_that_takes_long_does_not_come_over_a_later_one(
