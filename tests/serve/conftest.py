@@ -69,13 +69,13 @@ def start_engine() -> Iterator[Callable[..., Engine]]:
 def browser() -> Iterator["Browser"]:
     from playwright.sync_api import expect, sync_playwright
 
-    from tests.serve.visitor import SECONDS
+    from tests.serve.visitor import PATIENCE
 
     names = ("chromium", "chromium-browser", "google-chrome")
     program = next((path for name in names if (path := shutil.which(name))), None)
     if program is None:
         pytest.skip("no chromium in PATH: apt-get install chromium")
-    expect.set_options(timeout=15 * SECONDS)
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as driver:
         opened = driver.chromium.launch(executable_path=program, args=BROWSER_ARGUMENTS)
         yield opened
@@ -106,17 +106,13 @@ def address(model: FakeModel, pace: Pace, samples: list[Sample]) -> Iterator[str
 @pytest.fixture
 def page(browser: "Browser", address: str, pace: Pace) -> Iterator["Page"]:
     """Open the page as a new visitor; fail if it asks any other server for anything."""
-    from tests.serve.visitor import SECONDS
+    from tests.serve.visitor import enter
 
     pace.free.set()
     with browser.new_context(viewport={"width": 1280, "height": 820}) as visitor:
-        tab = visitor.new_page()
-        tab.set_default_timeout(15 * SECONDS)
         asked: list[str] = []
-        tab.on("request", lambda request: asked.append(request.url))
-        tab.goto(address)
-        tab.wait_for_selector("#samples button")
-        yield tab
+        visitor.on("request", lambda request: asked.append(request.url))
+        yield enter(visitor, address)
         pace.free.set()
         elsewhere = [url for url in asked if not url.startswith((f"{address}/", "data:", "blob:"))]
         assert asked

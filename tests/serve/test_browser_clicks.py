@@ -21,7 +21,13 @@ pytest.importorskip("gradio", reason="the extra 'serve' is not installed")
 from playwright.sync_api import Browser, Page, expect  # noqa: E402
 from starlette.types import ASGIApp, Message, Receive, Scope, Send  # noqa: E402
 
-from tests.serve.visitor import ask, choose, expect_answer, expect_notice  # noqa: E402
+from tests.serve.visitor import (  # noqa: E402
+    ask,
+    choose,
+    enter,
+    expect_answer,
+    expect_notice,
+)
 
 
 class LateClose:
@@ -52,8 +58,7 @@ def visiting(
         serving(lambda: wrap(create_app(engine, samples))) as address,
         browser.new_context() as visitor,
     ):
-        page = visitor.new_page()
-        page.goto(address)
+        page = enter(visitor, address)
         page.wait_for_selector("#head .ok")  # from here on the page asks nothing by itself
         yield page
 
@@ -77,7 +82,7 @@ def test_a_choice_that_takes_long_does_not_come_over_a_later_one(
 
     def look_slowly(video: Path, num_frames: int) -> FrameStrip:
         if video == samples[0].path:
-            go.wait(30)
+            go.wait(60)
         return look(video, num_frames)
 
     monkeypatch.setattr(engine, "look", look_slowly)

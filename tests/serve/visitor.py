@@ -7,10 +7,21 @@ import pytest
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-from playwright.sync_api import Page, expect  # noqa: E402
+from playwright.sync_api import BrowserContext, Page, expect  # noqa: E402
 
 SECONDS = 1000
 """In milliseconds, as the browser counts."""
+
+PATIENCE = 60 * SECONDS
+"""The longest wait for the page: a machine that does much else may stand still for a while."""
+
+
+def enter(visitor: BrowserContext, address: str) -> Page:
+    page = visitor.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(address)
+    page.wait_for_selector("#samples button")
+    return page
 
 
 def choose(page: Page, number: int) -> None:
