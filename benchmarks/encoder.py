@@ -1,12 +1,13 @@
 """Measure the encoder against its rivals on this machine's processors.
 
-python -m benchmarks.encoder [scan] [frames] [--output benchmarks/results] [--threads 2]
+python -m benchmarks.encoder [scan] [streaming] [frames] [--output benchmarks/results] [--threads 2]
 
 `scan`: the compiled selective scan against a plain sequential loop, mambapy's parallel scan and
-transformers' own path. `frames`: the encoder on 8 to 512 frames against the same-size "T" and "M"
-patterns. Each writes a JSON file and prints its ratios; `frames` draws a PNG too. Needs mambapy
-and matplotlib (`pip install mambapy 'videollm[eval]'`); some 30 minutes on two cores, and nothing
-else should run beside it.
+transformers' own path. `streaming`: chunks against the whole, and the bytes of the state.
+`frames`: the encoder on 8 to 512 frames against the same-size "T" and "M" patterns. Each writes a
+JSON file and prints its ratios; `frames` draws a PNG too. Needs mambapy and matplotlib
+(`pip install mambapy 'videollm[eval]'`); some 30 minutes on two cores, and nothing else should run
+beside it.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.encoder_contenders import CONTENDERS, measure_encoder
+from benchmarks.encoder_contenders import CONTENDERS, check_streaming, measure_encoder
 from benchmarks.measure import save
 from benchmarks.scan_contenders import compare_scans
 
@@ -28,12 +29,12 @@ def main(argv: list[str] | None = None) -> int:
     """Run the parts asked for; return the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("parts", nargs="*", help="scan, frames; both when none is named")
+    parser.add_argument("parts", nargs="*", help="scan, streaming, frames; all when none is named")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--max-frames", type=int, default=NUM_FRAMES[-1])
     options = parser.parse_args(arguments)
-    parts = {"scan": run_scan, "frames": run_frames}
+    parts = {"scan": run_scan, "streaming": run_streaming, "frames": run_frames}
     if unknown := set(options.parts) - set(parts):
         parser.error(f"part {', '.join(sorted(unknown))}: choose from {', '.join(parts)}")
     for name in options.parts or parts:
@@ -59,6 +60,13 @@ def run_scan(options: argparse.Namespace) -> dict[str, Any]:
             )
             print(f"memory {part['memory_of_the_loop']:.3f} of the loop's", flush=True)
     return {"threads": options.threads, "cases": cases}
+
+
+def run_streaming(options: argparse.Namespace) -> dict[str, Any]:
+    """Hold chunks against the whole and watch the state's size."""
+    found = check_streaming(threads=options.threads)
+    print(found, flush=True)
+    return {"threads": options.threads, **found}
 
 
 def run_frames(options: argparse.Namespace) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from benchmarks.measure import apart, cost_of
 from videollm.encoder import VideoMAPConfig, VideoMAPModel, tiny_config
 
-__all__ = ["CONTENDERS", "Contender", "measure_encoder"]
+__all__ = ["CONTENDERS", "Contender", "check_streaming", "measure_encoder", "stream"]
 
 CHUNK_FRAMES = 8
 
@@ -74,10 +74,48 @@ def _measure(name: str, num_frames: int, threads: int) -> dict[str, Any]:
         return asdict(cost_of(lambda: encode(clip)))
 
 
-def stream(model: VideoMAPModel, clip: Tensor) -> list[Tensor]:
+def stream(model: VideoMAPModel, clip: Tensor, chunk_frames: int = CHUNK_FRAMES) -> list[Tensor]:
     """Return the features of a clip, encoded chunk by chunk and all kept."""
     state, features = None, []
-    for chunk in clip.split(CHUNK_FRAMES, dim=1):
+    for chunk in clip.split(chunk_frames, dim=1):
         part, state = model.encode(chunk, state)
         features.append(part)
     return features
+
+
+def check_streaming(*, threads: int) -> dict[str, Any]:
+    """Return how far streamed features are from the whole clip's, and how large the state is.
+
+    The `tiny` preset at 64 x 64: its sequence is as long as 33 frames of 224 x 224.
+
+    Args:
+        threads: Threads of torch and of our library.
+
+    Returns:
+        `max_abs_error` over 200 frames by chunk length, and `state_bytes` by frames seen.
+    """
+    return apart(_check_streaming, threads)
+
+
+@torch.inference_mode()
+def _check_streaming(threads: int) -> dict[str, Any]:
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    model = VideoMAPModel(tiny_config(image_size=64, **CAUSAL))
+    model.train(mode=False)
+    clip = torch.randn(1, 200, 3, 64, 64)
+    whole = model(clip).last_hidden_state
+    errors = {}
+    for chunk_frames in (1, 3, 8):
+        streamed = torch.cat(stream(model, clip, chunk_frames), dim=1).flatten(1, 2)
+        errors[str(chunk_frames)] = (streamed - whole).abs().max().item()
+    state, sizes = None, {}
+    for _ in range(2000 // CHUNK_FRAMES):
+        _, state = model.encode(clip[:, :CHUNK_FRAMES], state)
+        if state.frames_seen in (8, 2000):
+            sizes[str(state.frames_seen)] = state.nbytes
+    return {
+        "max_abs_error": errors,
+        "largest_feature": whole.abs().max().item(),
+        "state_bytes": sizes,
+    }

@@ -58,4 +58,4 @@ def test_ratios_and_plot(tmp_path: Path) -> None:
 def test_an_unknown_part_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         encoder.main(["scans"])
-    assert "part scans: choose from scan, frames" in capsys.readouterr().err
+    assert "part scans: choose from scan, streaming, frames" in capsys.readouterr().err
