@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from videollm.encoder.classification import VideoMAPForVideoClassification
     from videollm.encoder.config import (
         VideoMAPConfig,
         base_config,
@@ -32,6 +33,7 @@ _HOMES = {
     "demo_config": "config",
     "VideoMAPModel": "videomap",
     "VideoMAPState": "state",
+    "VideoMAPForVideoClassification": "classification",
     "VideoMAPForPreTraining": "pretrain",
     "VideoMAPPreTrainingConfig": "pretrain_config",
     "selective_scan": "scan",
@@ -40,6 +42,7 @@ _HOMES = {
 __all__ = [
     "VideoMAPConfig",
     "VideoMAPForPreTraining",
+    "VideoMAPForVideoClassification",
     "VideoMAPModel",
     "VideoMAPPreTrainingConfig",
     "VideoMAPState",
