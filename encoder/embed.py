@@ -4,13 +4,53 @@ Legend: B batch, T token frames (frames / tubelet size), N patches per frame, D 
 H and W patches along height and width.
 """
 
+import math
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
 from videollm.encoder.config import VideoMAPConfig
 
-__all__ = ["PatchEmbedding", "RotaryTime"]
+__all__ = ["PatchEmbedding", "RotaryTime", "resize_spatial_table", "resize_temporal_table"]
+
+
+def resize_spatial_table(table: Tensor, height: int, width: int) -> Tensor:
+    """Return a table over a square of patches, bicubically resized to another rectangle.
+
+    Args:
+        table: (1, side * side, D), raster order.
+        height: Patches along the new height.
+        width: Patches along the new width.
+
+    Returns:
+        (1, height * width, D), the table itself where the size is its own.
+    """
+    side = math.isqrt(table.shape[1])
+    if (height, width) == (side, side):
+        return table
+    grid = rearrange(table, "1 (h w) d -> 1 d h w", h=side).float()
+    grid = nn.functional.interpolate(
+        grid, size=(height, width), mode="bicubic", align_corners=False
+    )
+    return rearrange(grid, "1 d h w -> 1 (h w) d").to(table.dtype)
+
+
+def resize_temporal_table(table: Tensor, num_steps: int) -> Tensor:
+    """Return a table over time, linearly resized.
+
+    Args:
+        table: (1, T, D).
+        num_steps: Token frames wanted.
+
+    Returns:
+        (1, num_steps, D), the table itself where the length is its own.
+    """
+    if table.shape[1] == num_steps:
+        return table
+    line = rearrange(table, "1 t d -> 1 d t").float()
+    line = nn.functional.interpolate(line, size=num_steps, mode="linear", align_corners=False)
+    return rearrange(line, "1 d t -> 1 t d").to(table.dtype)
 
 
 class PatchEmbedding(nn.Module):
@@ -29,7 +69,6 @@ class PatchEmbedding(nn.Module):
         self.patch_size = config.patch_size
         self.tubelet_size = config.tubelet_size
         self.num_channels = config.num_channels
-        self.grid_size = config.grid_size
         volume = config.num_channels * config.tubelet_size * config.patch_size**2
         self.projection = nn.Linear(volume, config.hidden_size)
         self.spatial_table = nn.Parameter(torch.zeros(1, config.grid_size**2, config.hidden_size))
@@ -54,9 +93,10 @@ class PatchEmbedding(nn.Module):
         )
         tokens = self.projection(patches.to(self.projection.weight.dtype))
         height, width = (size // self.patch_size for size in pixel_values.shape[-2:])
-        tokens = tokens + self._spatial(height, width)
+        tokens = tokens + resize_spatial_table(self.spatial_table, height, width)
         if self.temporal_table is not None:
-            tokens = tokens + self._temporal(tokens.shape[1])[:, :, None]
+            table = resize_temporal_table(self.temporal_table, num_steps=tokens.shape[1])
+            tokens = tokens + table[:, :, None]
         return tokens
 
     def _check(self, pixel_values: Tensor) -> None:
@@ -78,27 +118,6 @@ class PatchEmbedding(nn.Module):
                 f"frames are {height} x {width}; both sides must be multiples of the patch size "
                 f"{self.patch_size}: resize or pad them"
             )
-
-    def _spatial(self, height: int, width: int) -> Tensor:
-        """Return the 2-D table (1, height * width, D), bicubically resized where needed."""
-        table = self.spatial_table
-        if (height, width) == (self.grid_size, self.grid_size):
-            return table
-        grid = rearrange(table, "1 (h w) d -> 1 d h w", h=self.grid_size).float()
-        grid = nn.functional.interpolate(
-            grid, size=(height, width), mode="bicubic", align_corners=False
-        )
-        return rearrange(grid, "1 d h w -> 1 (h w) d").to(table.dtype)
-
-    def _temporal(self, num_steps: int) -> Tensor:
-        """Return the 1-D table (1, num_steps, D), linearly resized where needed."""
-        assert self.temporal_table is not None
-        table = self.temporal_table
-        if table.shape[1] == num_steps:
-            return table
-        line = rearrange(table, "1 t d -> 1 d t").float()
-        line = nn.functional.interpolate(line, size=num_steps, mode="linear", align_corners=False)
-        return rearrange(line, "1 d t -> 1 t d").to(table.dtype)
 
 
 class RotaryTime(nn.Module):
