@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         small_config,
         tiny_config,
     )
+    from videollm.encoder.convert import convert_videomamba
     from videollm.encoder.pretrain import VideoMAPForPreTraining
     from videollm.encoder.pretrain_config import VideoMAPPreTrainingConfig
     from videollm.encoder.scan import selective_scan
@@ -37,6 +38,7 @@ _HOMES = {
     "VideoMAPForPreTraining": "pretrain",
     "VideoMAPPreTrainingConfig": "pretrain_config",
     "selective_scan": "scan",
+    "convert_videomamba": "convert",
 }
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "VideoMAPPreTrainingConfig",
     "VideoMAPState",
     "base_config",
+    "convert_videomamba",
     "demo_config",
     "large_config",
     "middle_config",
