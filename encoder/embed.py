@@ -120,12 +120,14 @@ class RotaryTime(nn.Module):
         self.head_size = head_size
         self.theta = theta
 
-    def forward(self, x_BLHK: Tensor, frame_index: Tensor) -> Tensor:
-        """Return (B, L, H, head size) rotated; frame_index (L,) names each token's frame."""
+    def forward(self, x_BHTNK: Tensor, first_frame: int) -> Tensor:
+        """Return (B, H, T, N, head size) rotated, the first frame's index being `first_frame`."""
         half = self.head_size // 2
-        exponents = torch.arange(half, device=x_BLHK.device, dtype=torch.float64) / half
-        angles = frame_index.to(torch.float64)[:, None] * self.theta**-exponents
-        cos, sin = (part.to(torch.float32)[None, :, None] for part in (angles.cos(), angles.sin()))
-        left, right = x_BLHK.float().chunk(2, dim=-1)
+        device, precise = x_BHTNK.device, torch.promote_types(x_BHTNK.dtype, torch.float32)
+        frames = torch.arange(x_BHTNK.shape[2], device=device, dtype=torch.float64) + first_frame
+        exponents = torch.arange(half, device=device, dtype=torch.float64) / half
+        angles = frames[:, None, None] * self.theta**-exponents
+        cos, sin = angles.cos().to(precise), angles.sin().to(precise)
+        left, right = x_BHTNK.to(precise).chunk(2, dim=-1)
         rotated = torch.cat([left * cos - right * sin, right * cos + left * sin], dim=-1)
-        return rotated.to(x_BLHK.dtype)
+        return rotated.to(x_BHTNK.dtype)

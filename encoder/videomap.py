@@ -37,6 +37,8 @@ class VideoMAPPreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _no_split_modules = ["MambaLayer", "TransformerLayer"]
     _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_attention_backend = True
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
