@@ -4,6 +4,8 @@ Legend: B batch, T token frames (frames / tubelet size), N patches per frame, D 
 H and W patches along height and width.
 """
 
+from collections.abc import Sequence
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
@@ -44,7 +46,7 @@ class PatchEmbedding(nn.Module):
         Raises:
             ValueError: The number of dimensions, channels or frames, or the size, does not fit.
         """
-        self._check(pixel_values)
+        self.check(pixel_values.shape)
         patches = rearrange(
             pixel_values,
             "b (t f) c (h p) (w q) -> b t (h w) (c f p q)",
@@ -59,24 +61,28 @@ class PatchEmbedding(nn.Module):
             tokens = tokens + self._temporal(tokens.shape[1])[:, :, None]
         return tokens
 
-    def _check(self, pixel_values: Tensor) -> None:
-        if pixel_values.ndim != 5:
+    def check(self, shape: Sequence[int]) -> None:
+        """Raise the ValueError that `forward` would raise for pixel_values of this shape."""
+        if len(shape) != 5:
             raise ValueError(
-                f"pixel_values has shape {tuple(pixel_values.shape)}; "
+                f"pixel_values has shape {tuple(shape)}; "
                 "expected (batch, frames, channels, height, width)"
             )
-        _, frames, channels, height, width = pixel_values.shape
+        batch, frames, channels, height, width = shape
+        if batch < 1:
+            raise ValueError(f"batch has {batch} clips; give at least 1")
         if channels != self.num_channels:
             raise ValueError(f"frames have {channels} channels; expected {self.num_channels}")
         if frames < 1 or frames % self.tubelet_size:
             raise ValueError(
-                f"clip has {frames} frames; the tubelet needs a multiple of "
+                f"clip has {frames} frames; the tubelet needs a positive multiple of "
                 f"{self.tubelet_size}: drop or repeat some"
             )
-        if height % self.patch_size or width % self.patch_size:
+        sides = (height, width)
+        if min(sides) < self.patch_size or any(side % self.patch_size for side in sides):
             raise ValueError(
-                f"frames are {height} x {width}; both sides must be multiples of the patch size "
-                f"{self.patch_size}: resize or pad them"
+                f"frames are {height} x {width}; both sides must be positive multiples of the "
+                f"patch size {self.patch_size}: resize or pad them"
             )
 
     def _spatial(self, height: int, width: int) -> Tensor:
