@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         small_config,
         tiny_config,
     )
+    from videollm.encoder.footprint import MemoryEstimate
     from videollm.encoder.pretrain import VideoMAPForPreTraining
     from videollm.encoder.pretrain_config import VideoMAPPreTrainingConfig
     from videollm.encoder.scan import selective_scan
@@ -30,6 +31,7 @@ _HOMES = {
     "base_config": "config",
     "large_config": "config",
     "demo_config": "config",
+    "MemoryEstimate": "footprint",
     "VideoMAPModel": "videomap",
     "VideoMAPState": "state",
     "VideoMAPForPreTraining": "pretrain",
@@ -38,6 +40,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "MemoryEstimate",
     "VideoMAPConfig",
     "VideoMAPForPreTraining",
     "VideoMAPModel",

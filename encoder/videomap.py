@@ -17,6 +17,7 @@ from transformers.modeling_utils import PreTrainedModel
 from videollm.encoder.block import MambaLayer, RMSNorm, TransformerLayer
 from videollm.encoder.config import VideoMAPConfig
 from videollm.encoder.embed import PatchEmbedding
+from videollm.encoder.footprint import MemoryEstimate, estimate_memory
 from videollm.encoder.mamba import MambaMixer, ScanDirection, TokenGrid
 from videollm.encoder.masking import select_visible
 from videollm.encoder.state import VideoMAPState
@@ -86,7 +87,7 @@ class VideoMAPModel(VideoMAPPreTrainedModel):
         self.cls_token: nn.Parameter | None = None
         if config.use_cls_token:
             self.cls_token = nn.Parameter(torch.zeros(1, 1, config.hidden_size))
-        rates = torch.linspace(0.0, config.drop_path_rate, config.num_layers).tolist()
+        rates = torch.linspace(0.0, config.drop_path_rate, config.num_layers, device="cpu").tolist()
         self.layers = nn.ModuleList(
             _LAYERS[kind](config, drop_path_rate=rate)
             for kind, rate in zip(config.layer_kinds, rates, strict=True)
@@ -196,6 +197,54 @@ class VideoMAPModel(VideoMAPPreTrainedModel):
             del part
         assert features is not None
         return features
+
+    def estimate_memory(
+        self,
+        num_frames: int,
+        *,
+        height: int | None = None,
+        width: int | None = None,
+        batch_size: int = 1,
+        dtype: torch.dtype | None = None,
+        training: bool = False,
+        chunk_frames: int | None = None,
+        gradient_checkpointing: bool = False,
+    ) -> MemoryEstimate:
+        """Return the bytes held at the peak, by part, without running the model.
+
+        The formula adds up the tensors that the layers hold; `footprint.py` names them. It stands
+        for compiled scans and fused attention.
+
+        Args:
+            num_frames: Frames of a clip.
+            height: In pixels; None: the config's `image_size`.
+            width: Likewise.
+            batch_size: Clips.
+            dtype: Of weights and pixels; None: the model's.
+            training: A forward and a backward pass, without the optimizer's own state; otherwise
+                a pass without gradients.
+            chunk_frames: As in `encode_chunked`; None: the model called on the whole clip.
+            gradient_checkpointing: Layers are computed again on the way back.
+
+        Raises:
+            ValueError: A number does not fit, or the arguments contradict each other.
+        """
+        side = self.config.image_size
+        sizes = (side if size is None else size for size in (height, width))
+        shape = (batch_size, num_frames, self.config.num_channels, *sizes)
+        self.embed.check(shape)
+        if chunk_frames is not None:
+            self._check_chunks(chunk_frames)
+        assert isinstance(self.config, VideoMAPConfig)
+        return estimate_memory(
+            self.config,
+            shape,
+            num_weights=self.num_parameters(),
+            dtype=dtype or self.dtype,
+            training=training,
+            chunk_frames=chunk_frames,
+            gradient_checkpointing=gradient_checkpointing,
+        )
 
     def _check_chunks(self, chunk_frames: int) -> None:
         self._require_frame_causal()
