@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         tiny_config,
     )
     from videollm.encoder.convert import convert_videomamba
+    from videollm.encoder.footprint import MemoryEstimate
     from videollm.encoder.pretrain import VideoMAPForPreTraining
     from videollm.encoder.pretrain_config import VideoMAPPreTrainingConfig
     from videollm.encoder.scan import selective_scan
@@ -32,6 +33,7 @@ _HOMES = {
     "base_config": "config",
     "large_config": "config",
     "demo_config": "config",
+    "MemoryEstimate": "footprint",
     "VideoMAPModel": "videomap",
     "VideoMAPState": "state",
     "VideoMAPForVideoClassification": "classification",
@@ -42,6 +44,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "MemoryEstimate",
     "VideoMAPConfig",
     "VideoMAPForPreTraining",
     "VideoMAPForVideoClassification",

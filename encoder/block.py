@@ -94,6 +94,7 @@ class TransformerLayer(GradientCheckpointingLayer):
         """Return hidden (B, L, D) in fp32 and the next state (None without a state)."""
         mixed, next_state = self.mixer(self.norm(hidden_BLD), grid, state)
         hidden_BLD = hidden_BLD + self.drop_path(mixed).to(hidden_BLD.dtype)
+        del mixed  # the MLP sets the peak of this layer
         expanded = self.mlp(self.mlp_norm(hidden_BLD))
         return hidden_BLD + self.drop_path(expanded).to(hidden_BLD.dtype), next_state
 

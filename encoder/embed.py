@@ -5,6 +5,7 @@ H and W patches along height and width.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from einops import rearrange
@@ -83,7 +84,7 @@ class PatchEmbedding(nn.Module):
         Raises:
             ValueError: The number of dimensions, channels or frames, or the size, does not fit.
         """
-        self._check(pixel_values)
+        self.check(pixel_values.shape)
         patches = rearrange(
             pixel_values,
             "b (t f) c (h p) (w q) -> b t (h w) (c f p q)",
@@ -99,24 +100,28 @@ class PatchEmbedding(nn.Module):
             tokens = tokens + table[:, :, None]
         return tokens
 
-    def _check(self, pixel_values: Tensor) -> None:
-        if pixel_values.ndim != 5:
+    def check(self, shape: Sequence[int]) -> None:
+        """Raise the ValueError that `forward` would raise for pixel_values of this shape."""
+        if len(shape) != 5:
             raise ValueError(
-                f"pixel_values has shape {tuple(pixel_values.shape)}; "
+                f"pixel_values has shape {tuple(shape)}; "
                 "expected (batch, frames, channels, height, width)"
             )
-        _, frames, channels, height, width = pixel_values.shape
+        batch, frames, channels, height, width = shape
+        if batch < 1:
+            raise ValueError(f"batch has {batch} clips; give at least 1")
         if channels != self.num_channels:
             raise ValueError(f"frames have {channels} channels; expected {self.num_channels}")
         if frames < 1 or frames % self.tubelet_size:
             raise ValueError(
-                f"clip has {frames} frames; the tubelet needs a multiple of "
+                f"clip has {frames} frames; the tubelet needs a positive multiple of "
                 f"{self.tubelet_size}: drop or repeat some"
             )
-        if height % self.patch_size or width % self.patch_size:
+        sides = (height, width)
+        if min(sides) < self.patch_size or any(side % self.patch_size for side in sides):
             raise ValueError(
-                f"frames are {height} x {width}; both sides must be multiples of the patch size "
-                f"{self.patch_size}: resize or pad them"
+                f"frames are {height} x {width}; both sides must be positive multiples of the "
+                f"patch size {self.patch_size}: resize or pad them"
             )
 
 
@@ -139,12 +144,14 @@ class RotaryTime(nn.Module):
         self.head_size = head_size
         self.theta = theta
 
-    def forward(self, x_BLHK: Tensor, frame_index: Tensor) -> Tensor:
-        """Return (B, L, H, head size) rotated; frame_index (L,) names each token's frame."""
+    def forward(self, x_BHTNK: Tensor, first_frame: int) -> Tensor:
+        """Return (B, H, T, N, head size) rotated, the first frame's index being `first_frame`."""
         half = self.head_size // 2
-        exponents = torch.arange(half, device=x_BLHK.device, dtype=torch.float64) / half
-        angles = frame_index.to(torch.float64)[:, None] * self.theta**-exponents
-        cos, sin = (part.to(torch.float32)[None, :, None] for part in (angles.cos(), angles.sin()))
-        left, right = x_BLHK.float().chunk(2, dim=-1)
+        device, precise = x_BHTNK.device, torch.promote_types(x_BHTNK.dtype, torch.float32)
+        frames = torch.arange(x_BHTNK.shape[2], device=device, dtype=torch.float64) + first_frame
+        exponents = torch.arange(half, device=device, dtype=torch.float64) / half
+        angles = frames[:, None, None] * self.theta**-exponents
+        cos, sin = angles.cos().to(precise), angles.sin().to(precise)
+        left, right = x_BHTNK.to(precise).chunk(2, dim=-1)
         rotated = torch.cat([left * cos - right * sin, right * cos + left * sin], dim=-1)
-        return rotated.to(x_BLHK.dtype)
+        return rotated.to(x_BHTNK.dtype)

@@ -38,12 +38,6 @@ class TokenGrid:
     num_prefix: int = 0
     first_frame: int = 0
 
-    def frame_index(self, device: torch.device) -> Tensor:
-        """Return each token's frame in the video, (num_prefix + T * N,); a prefix has frame 0."""
-        frames = torch.arange(self.num_frames, device=device) + self.first_frame
-        prefix = frames.new_zeros(self.num_prefix)
-        return torch.cat([prefix, frames.repeat_interleave(self.tokens_per_frame)])
-
 
 class ScanDirection(nn.Module):
     """Convolution, input-dependent parameters and selective scan of one direction.
