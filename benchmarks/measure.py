@@ -71,14 +71,21 @@ def cost_of(work: Callable[[], object], *, max_repeats: int = 3, enough_seconds:
 
 
 def interleaved_seconds(
-    works: dict[str, Callable[[], object]], *, repeats: int = 5
+    works: dict[str, Callable[[], object]], *, repeats: int = 5, enough_seconds: float = 10
 ) -> dict[str, float]:
-    """Return each one's best time, all of them in turn so that they share the machine's moods."""
-    best = dict.fromkeys(works, float("inf"))
+    """Return each one's best time, all of them in turn so that they share the machine's moods.
+
+    Args:
+        works: What to measure, by name; each should have run before on something small.
+        repeats: Rounds at most.
+        enough_seconds: One that has taken so long sits out the further rounds.
+    """
+    times: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(repeats):
         for name, work in works.items():
-            best[name] = min(best[name], _seconds(work))
-    return best
+            if sum(times[name]) < enough_seconds:
+                times[name].append(_seconds(work))
+    return {name: min(values) for name, values in times.items()}
 
 
 def save(folder: Path, name: str, results: dict[str, Any], arguments: Sequence[str]) -> Path:
