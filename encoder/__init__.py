@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from videollm.encoder.classification import VideoMAPForVideoClassification
     from videollm.encoder.config import (
         VideoMAPConfig,
         base_config,
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
         small_config,
         tiny_config,
     )
+    from videollm.encoder.convert import convert_videomamba
+    from videollm.encoder.footprint import MemoryEstimate
     from videollm.encoder.pretrain import VideoMAPForPreTraining
     from videollm.encoder.pretrain_config import VideoMAPPreTrainingConfig
     from videollm.encoder.scan import selective_scan
@@ -30,20 +33,26 @@ _HOMES = {
     "base_config": "config",
     "large_config": "config",
     "demo_config": "config",
+    "MemoryEstimate": "footprint",
     "VideoMAPModel": "videomap",
     "VideoMAPState": "state",
+    "VideoMAPForVideoClassification": "classification",
     "VideoMAPForPreTraining": "pretrain",
     "VideoMAPPreTrainingConfig": "pretrain_config",
     "selective_scan": "scan",
+    "convert_videomamba": "convert",
 }
 
 __all__ = [
+    "MemoryEstimate",
     "VideoMAPConfig",
     "VideoMAPForPreTraining",
+    "VideoMAPForVideoClassification",
     "VideoMAPModel",
     "VideoMAPPreTrainingConfig",
     "VideoMAPState",
     "base_config",
+    "convert_videomamba",
     "demo_config",
     "large_config",
     "middle_config",

@@ -23,15 +23,19 @@ def register_config(config: "type[PreTrainedConfig]") -> None:
 
 @cache
 def register_encoder_models() -> None:
-    """Make AutoModel build our encoder and AutoModelForPreTraining its pretraining model."""
-    from transformers import AutoModel, AutoModelForPreTraining
+    """Make the Auto classes build our encoder, its classifier and its pretraining model."""
+    from transformers import AutoModel, AutoModelForPreTraining, AutoModelForVideoClassification
 
+    from videollm.encoder.classification import VideoMAPForVideoClassification
     from videollm.encoder.config import VideoMAPConfig
     from videollm.encoder.pretrain import VideoMAPForPreTraining
     from videollm.encoder.pretrain_config import VideoMAPPreTrainingConfig
     from videollm.encoder.videomap import VideoMAPModel
 
     AutoModel.register(VideoMAPConfig, VideoMAPModel, exist_ok=True)
+    AutoModelForVideoClassification.register(
+        VideoMAPConfig, VideoMAPForVideoClassification, exist_ok=True
+    )
     AutoModelForPreTraining.register(
         VideoMAPPreTrainingConfig, VideoMAPForPreTraining, exist_ok=True
     )

@@ -94,8 +94,20 @@ class TransformerLayer(GradientCheckpointingLayer):
         """Return hidden (B, L, D) in fp32 and the next state (None without a state)."""
         mixed, next_state = self.mixer(self.norm(hidden_BLD), grid, state)
         hidden_BLD = hidden_BLD + self.drop_path(mixed).to(hidden_BLD.dtype)
+        del mixed  # the MLP sets the peak of this layer
         expanded = self.mlp(self.mlp_norm(hidden_BLD))
         return hidden_BLD + self.drop_path(expanded).to(hidden_BLD.dtype), next_state
+
+    @torch.no_grad()
+    def silence(self) -> None:
+        """Make the layer return its input, by zeroing the last map of each of its two branches.
+
+        Gradients still reach these maps, so that training can give the layer a voice.
+        """
+        for last in (self.mixer.out_proj, self.mlp[-1]):
+            assert isinstance(last, nn.Linear)
+            last.weight.zero_()
+            last.bias.zero_()
 
     def initial_state(self, hidden_BLD: Tensor, grid: TokenGrid) -> LayerState:
         """Return the state before the first frame."""

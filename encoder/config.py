@@ -46,6 +46,7 @@ _LIBRARY_FIELDS = frozenset(
 )
 
 _POSITIVE_FIELDS = (
+    "image_size",
     "patch_size",
     "num_channels",
     "tubelet_size",

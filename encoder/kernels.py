@@ -1,13 +1,13 @@
-r"""Which back end runs the selective scan, and why.
+"""Which back end runs the selective scan, and why.
 
     reference   the definition, in plain PyTorch; slow, for checking
     plain       the same, chunk by chunk: any device, bounded memory
     cpu         compiled C++ for processors
-    triton      GPU kernel       \ known by name, not in this version
-    mamba_ssm   GPU kernel       /
+    triton      Triton kernels for GPUs
+    mamba_ssm   the CUDA kernel of mamba-ssm, where it has one
 
 `auto` takes the environment variable VIDEOLLM_SCAN where it is set, else the fastest that works.
-The choice is logged once; only `cpu` gives way to another (`plain`), with one warning.
+The choice is logged once; where a faster one is missing and `plain` runs, one warning says why.
 """
 
 import functools
@@ -21,11 +21,13 @@ import torch
 from torch import Tensor
 
 from videollm.encoder.scan_cpu import cpu_scan_problem, selective_scan_cpu
+from videollm.encoder.scan_mamba_ssm import mamba_scan_problem, selective_scan_mamba_ssm
 from videollm.encoder.scan_reference import (
     ScanInputs,
     selective_scan_plain,
     selective_scan_reference,
 )
+from videollm.encoder.scan_triton import selective_scan_triton, triton_scan_problem
 
 __all__ = ["SCANS", "BackendStatus", "probe_backends", "resolve_backend"]
 
@@ -37,12 +39,12 @@ SCANS: dict[str, Callable[[ScanInputs], tuple[Tensor, Tensor]]] = {
     "reference": lambda inputs: selective_scan_reference(*inputs),
     "plain": selective_scan_plain,
     "cpu": selective_scan_cpu,
+    "triton": selective_scan_triton,
+    "mamba_ssm": selective_scan_mamba_ssm,
 }
-MISSING = {
-    "triton": "the Triton kernel is not in this version",
-    "mamba_ssm": "the mamba-ssm kernel is not in this version",
-}
-BACKENDS = (*SCANS, *MISSING)
+BACKENDS = tuple(SCANS)
+# What `auto` prefers to `plain`, by the kind of device, the fastest first.
+FASTER = {"cpu": ("cpu",), "cuda": ("triton", "mamba_ssm")}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,10 +53,10 @@ class BackendStatus:
 
     Attributes:
         name: As given to `resolve_backend`.
-        available: Whether it can be asked for.
+        available: Whether it is there and for this kind of device.
         works: Whether it ran just now and agreed with the reference.
         chosen: Whether `auto` takes it for the device that was probed.
-        reason: Why it does not work; empty when it does.
+        reason: Why it does not work and what would change that; empty when it works.
     """
 
     name: str
@@ -72,7 +74,8 @@ def resolve_backend(requested: str, device: torch.device | str) -> str:
         device: Where the tensors are.
 
     Returns:
-        `reference`, `plain` or `cpu`. `plain` stands in for `cpu` where it cannot be compiled.
+        One of these names. `plain` stands in for `cpu` where it cannot be compiled, and for all
+        that is faster where nothing of it works: then with a warning.
 
     Raises:
         ValueError: The name is unknown, or that back end is not there or not for this device.
@@ -83,15 +86,14 @@ def resolve_backend(requested: str, device: torch.device | str) -> str:
         name, origin = os.environ.get(VARIABLE) or "auto", VARIABLE
     if name not in ("auto", *BACKENDS):
         raise ValueError(f"{origin} is {name!r}: choose auto, {', '.join(BACKENDS)}")
-    if name in MISSING:
-        raise ValueError(f"{origin} is {name!r}: {MISSING[name]}; choose auto, plain or cpu")
     if name == "cpu" and kind != "cpu":
         raise ValueError(f"{origin} is 'cpu' but the tensors are on {kind}: choose auto or plain")
-    if name == "auto":
-        name = "cpu" if kind == "cpu" else "plain"
-    if name == "cpu" and (problem := cpu_scan_problem()):
-        _warn_once(problem)
-        name = "plain"
+    if name in ("auto", "cpu"):
+        name, problem = _fastest(kind)
+        if problem:
+            _warn_once(problem)
+    elif problem := _problem(name, kind):
+        raise ValueError(f"{origin} is {name!r}: {problem}; else choose auto or plain")
     _log_once(name, kind)
     return name
 
@@ -99,32 +101,56 @@ def resolve_backend(requested: str, device: torch.device | str) -> str:
 def probe_backends(device: torch.device | str = "cpu") -> list[BackendStatus]:
     """Run every back end on a small problem on `device` and report what came of it."""
     kind = torch.device(device).type
-    problems = {name: _problem(name, kind) for name in BACKENDS}
     preferred = os.environ.get(VARIABLE) or "auto"
     if preferred in ("auto", "cpu"):
-        preferred = "plain" if problems["cpu"] else "cpu"
-    return [
-        BackendStatus(
-            name=name,
-            available=name not in MISSING and not (name == "cpu" and problem),
-            works=not problem,
-            chosen=name == preferred,
-            reason=problem,
+        preferred, _ = _fastest(kind)
+    statuses = []
+    for name in BACKENDS:
+        missing = _missing(name, kind)
+        reason = missing or _disagreement(name, kind)
+        statuses.append(
+            BackendStatus(
+                name=name,
+                available=not missing,
+                works=not reason,
+                chosen=name == preferred,
+                reason=reason,
+            )
         )
-        for name, problem in problems.items()
-    ]
+    return statuses
+
+
+def _fastest(kind: str) -> tuple[str, str]:
+    """Return what `auto` takes on devices of this kind; if it is `plain`, why nothing faster."""
+    problems = {}
+    for name in FASTER.get(kind, ()):
+        problems[name] = _problem(name, kind)
+        if not problems[name]:
+            return name, ""
+    return "plain", "; ".join(f"{name}: {problem}" for name, problem in problems.items())
 
 
 def _problem(name: str, kind: str) -> str:
-    """Return why `name` does not work on devices of this kind, or nothing when it does."""
-    if name in MISSING:
-        return MISSING[name]
+    """Return why `name` is not to be run on devices of this kind, or nothing when it may be."""
+    return _trial(name, kind) if name in FASTER["cuda"] else _missing(name, kind)
+
+
+@functools.cache
+def _trial(name: str, kind: str) -> str:
+    """Return the problem of a kernel that is compiled or loaded when it is first run: run it."""
+    return _missing(name, kind) or _disagreement(name, kind)
+
+
+def _missing(name: str, kind: str) -> str:
+    """Return why `name` is not there for devices of this kind, or nothing when it is."""
+    problem = None
     if name == "cpu":
-        if kind != "cpu":
-            return f"it is for processors, not for {kind}"
-        if problem := cpu_scan_problem():
-            return problem
-    return _disagreement(name, kind)
+        problem = cpu_scan_problem() if kind == "cpu" else f"it is for processors, not for {kind}"
+    elif name == "triton":
+        problem = triton_scan_problem(kind)
+    elif name == "mamba_ssm":
+        problem = mamba_scan_problem(kind)
+    return problem or ""
 
 
 def _disagreement(name: str, kind: str) -> str:
@@ -133,7 +159,7 @@ def _disagreement(name: str, kind: str) -> str:
         with torch.no_grad():
             found, _ = SCANS[name](_small_scan(kind))
             expected, _ = selective_scan_reference(*_small_scan("cpu"))
-    except RuntimeError as error:
+    except (RuntimeError, OSError, ImportError) as error:
         return f"it failed: {error}"
     difference = (found.cpu() - expected).abs().max().item()
     return "" if difference < PROBE_TOLERANCE else f"it is {difference:.2g} off the reference"

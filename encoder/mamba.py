@@ -15,10 +15,11 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from videollm.encoder.config import VideoMAPConfig
+from videollm.encoder.conv import causal_conv1d
 from videollm.encoder.scan import selective_scan
 from videollm.encoder.state import MambaState
 
-__all__ = ["MambaMixer", "ScanDirection", "TokenGrid", "causal_conv1d"]
+__all__ = ["MambaMixer", "ScanDirection", "TokenGrid"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,49 +37,6 @@ class TokenGrid:
     tokens_per_frame: int
     num_prefix: int = 0
     first_frame: int = 0
-
-    def frame_index(self, device: torch.device) -> Tensor:
-        """Return each token's frame in the video, (num_prefix + T * N,); a prefix has frame 0."""
-        frames = torch.arange(self.num_frames, device=device) + self.first_frame
-        prefix = frames.new_zeros(self.num_prefix)
-        return torch.cat([prefix, frames.repeat_interleave(self.tokens_per_frame)])
-
-
-def causal_conv1d(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    *,
-    initial: Tensor | None = None,
-    reverse: bool = False,
-) -> Tensor:
-    """Convolve each channel with its own taps over the present and past.
-
-    Args:
-        x: (B, E, L).
-        weight: (E, k); the last tap meets the present element.
-        bias: (E,).
-        initial: (B, E, k - 1), the elements before the first; zeros when None.
-        reverse: Past means the elements after; `initial` must be None.
-
-    Returns:
-        (B, E, L).
-    """
-    taps = weight.shape[1]
-    length = x.shape[2]
-    if reverse:
-        padded = nn.functional.pad(x, (0, taps - 1))
-        weight = weight.flip(1)
-    elif initial is None:
-        padded = nn.functional.pad(x, (taps - 1, 0))
-    else:
-        padded = torch.cat([initial.to(x.dtype), x], dim=2)
-    result = bias[:, None] + padded[:, :, :length] * weight[:, 0, None]
-    for tap in range(1, taps):
-        result = torch.addcmul(
-            result, padded[:, :, tap : tap + length], weight[:, tap, None].expand_as(x)
-        )
-    return result
 
 
 class ScanDirection(nn.Module):
@@ -105,33 +63,44 @@ class ScanDirection(nn.Module):
         self.D = nn.Parameter(torch.empty(inner))
 
     def forward(
-        self, x: Tensor, z: Tensor, state: MambaState | None = None, *, reverse: bool = False
+        self,
+        x_BLE: Tensor,
+        z_BLE: Tensor,
+        state: MambaState | None = None,
+        *,
+        reverse: bool = False,
     ) -> tuple[Tensor, Tensor]:
-        """Scan x (B, E, L) gated by z (B, E, L), from `state` or from zeros.
+        """Scan x (B, L, E) gated by z (B, L, E), from `state` or from zeros.
 
         Returns:
-            The output (B, E, L) and the last scan state (B, E, S).
+            The output (B, L, E) and the last scan state (B, E, S).
         """
-        initial = state.conv if state is not None else None
-        x = nn.functional.silu(
-            causal_conv1d(x, self.conv_weight, self.conv_bias, initial=initial, reverse=reverse)
+        x_BEL = causal_conv1d(
+            x_BLE.transpose(1, 2),
+            self.conv_weight,
+            self.conv_bias,
+            initial=state.conv if state is not None else None,
+            reverse=reverse,
+            silu=True,
         )
-        parameters = torch.matmul(self.x_proj.weight, x)
-        low_rank, B, C = parameters.split([self.dt_rank, self.state_size, self.state_size], dim=1)
-        return selective_scan(
-            x,
-            torch.matmul(self.dt_proj.weight, low_rank),
+        parameters = self.x_proj(x_BEL.transpose(1, 2))
+        low_rank, B, C = parameters.split([self.dt_rank, self.state_size, self.state_size], dim=2)
+        delta = nn.functional.linear(low_rank, self.dt_proj.weight)
+        y_BEL, last_state = selective_scan(
+            x_BEL,
+            delta.transpose(1, 2),
             -torch.exp(self.A_log.float()),
-            B,
-            C,
+            B.transpose(1, 2),
+            C.transpose(1, 2),
             D=self.D.float(),
-            z=z,
+            z=z_BLE.transpose(1, 2),
             delta_bias=self.dt_proj.bias.float(),
             delta_softplus=True,
             return_last_state=True,
             initial_state=state.scan if state is not None else None,
             reverse=reverse,
         )
+        return y_BEL.transpose(1, 2), last_state
 
 
 class MambaMixer(nn.Module):
@@ -158,25 +127,29 @@ class MambaMixer(nn.Module):
         self, hidden_BLD: Tensor, grid: TokenGrid, state: MambaState | None
     ) -> tuple[Tensor, MambaState | None]:
         """Return the mixed tokens (B, L, D) and, for a given state, the next one."""
-        projected = torch.matmul(self.in_proj.weight, hidden_BLD.transpose(1, 2))
-        x_BEL, z_BEL = projected.chunk(2, dim=1)
-        forward, last_scan = self.forward_scan(x_BEL, z_BEL, state)
+        x_BLE, z_BLE = self.in_proj(hidden_BLD).chunk(2, dim=2)
+        forward, last_scan = self.forward_scan(x_BLE, z_BLE, state)
         if self.frame_causal:
-            backward = self._backward_within_frames(x_BEL, z_BEL, grid)
+            backward = self._backward_within_frames(x_BLE, z_BLE, grid)
         else:
-            backward, _ = self.backward_scan(x_BEL, z_BEL, reverse=True)
-        mixed = nn.functional.linear((forward + backward).transpose(1, 2), self.out_proj.weight)
+            backward, _ = self.backward_scan(x_BLE, z_BLE, reverse=True)
+        mixed = self.out_proj(forward + backward)
         if state is None:
             return mixed, None
-        recent = torch.cat([state.conv.to(x_BEL.dtype), x_BEL], dim=2)
-        kept = recent[:, :, recent.shape[2] - (self.conv_kernel - 1) :].contiguous()
-        return mixed, MambaState(conv=kept, scan=last_scan)
+        return mixed, MambaState(conv=self._last_inputs(state.conv, x_BLE), scan=last_scan)
 
-    def _backward_within_frames(self, x_BEL: Tensor, z_BEL: Tensor, grid: TokenGrid) -> Tensor:
-        frames = "b e (t n) -> (b t) e n"
-        x, z = (rearrange(part, frames, t=grid.num_frames) for part in (x_BEL, z_BEL))
+    def _backward_within_frames(self, x_BLE: Tensor, z_BLE: Tensor, grid: TokenGrid) -> Tensor:
+        frames = "b (t n) e -> (b t) n e"
+        x, z = (rearrange(part, frames, t=grid.num_frames) for part in (x_BLE, z_BLE))
         output, _ = self.backward_scan(x, z, reverse=True)
-        return rearrange(output, "(b t) e n -> b e (t n)", t=grid.num_frames)
+        return rearrange(output, "(b t) n e -> b (t n) e", t=grid.num_frames)
+
+    def _last_inputs(self, before: Tensor, x_BLE: Tensor) -> Tensor:
+        """Return the last K - 1 inputs of the convolution, (B, E, K - 1)."""
+        kept = self.conv_kernel - 1
+        recent = x_BLE[:, max(0, x_BLE.shape[1] - kept) :].transpose(1, 2)
+        recent = torch.cat([before.to(recent.dtype), recent], dim=2)
+        return recent[:, :, recent.shape[2] - kept :].contiguous()
 
     def initial_state(self, hidden: Tensor) -> MambaState:
         """Return the state before the first frame for inputs like hidden (B, ...)."""

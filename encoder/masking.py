@@ -1,12 +1,12 @@
 """Which patch tokens the encoder sees while pretraining: the same number in every frame.
 
-Legend: B batch, T token frames, N patches per frame.
+Legend: B batch, T token frames, N patches per frame, V visible tokens per frame, D width.
 """
 
 import torch
 from torch import Tensor
 
-__all__ = ["random_visible"]
+__all__ = ["random_visible", "select_visible"]
 
 
 def random_visible(
@@ -33,3 +33,29 @@ def random_visible(
     scores = torch.rand(batch, num_frames, num_tokens, generator=generator)
     chosen = scores.topk(kept, dim=2).indices
     return torch.zeros_like(scores, dtype=torch.bool).scatter_(2, chosen, value=True)
+
+
+def select_visible(tokens_BTND: Tensor, visible: Tensor) -> Tensor:
+    """Return the visible tokens (B, T, V, D) in raster order.
+
+    Args:
+        tokens_BTND: (B, T, N, D).
+        visible: (B, T, N) bool with the same number V of true values in every frame.
+
+    Raises:
+        ValueError: The shape differs, or frames have unequal numbers of visible tokens.
+    """
+    batch, frames, tokens, width = tokens_BTND.shape
+    if visible.shape != (batch, frames, tokens):
+        raise ValueError(
+            f"visible has shape {tuple(visible.shape)}; the clip has {(batch, frames, tokens)} "
+            "(batch, token frames, patches)"
+        )
+    counts = visible.sum(dim=2)
+    fewest, most = int(counts.min()), int(counts.max())
+    if fewest != most or fewest == 0:
+        raise ValueError(
+            f"visible keeps {fewest} to {most} tokens a frame; every frame needs the same "
+            "number, at least 1"
+        )
+    return tokens_BTND[visible].view(batch, frames, fewest, width)

@@ -20,8 +20,9 @@ from transformers.utils.generic import ModelOutput
 
 from videollm.encoder.config import VideoMAPConfig
 from videollm.encoder.decoder import FramewiseDecoder
+from videollm.encoder.masking import select_visible
 from videollm.encoder.pretrain_config import VideoMAPPreTrainingConfig
-from videollm.encoder.videomap import VideoMAPModel, select_visible
+from videollm.encoder.videomap import VideoMAPModel
 
 __all__ = [
     "PreTrainingOutput",

@@ -1,7 +1,7 @@
 """The selective scan on processors: C++ that never stores a (B, E, L, S) tensor.
 
-This module owns what crosses into `csrc/scan_cpu.cpp` (addresses, strides, sizes) and ties its
-forward and backward passes to autograd. Shapes are checked by `scan.selective_scan`, not here.
+This module ties the forward and backward passes of `csrc/scan_cpu.cpp` to autograd. Shapes are
+checked by `scan.selective_scan`, not here.
 
 Legend: B batch, E channels, S states, L length.
 
@@ -18,10 +18,12 @@ import torch
 from torch import Tensor
 
 from videollm.encoder.extension import BuildError, load_library
+from videollm.encoder.native import call_native, native_dtype, native_struct
 from videollm.encoder.scan_reference import ScanInputs
 
 __all__ = ["cpu_scan_problem", "selective_scan_cpu"]
 
+# The fields of `struct Problem` in the C++ source, in the same order.
 SIZES = ("batch", "channels", "states", "length", "slabs", "softplus", "reverse", "threads")
 VIEWS = (
     *("u", "delta", "B", "C", "z", "y"),
@@ -31,27 +33,7 @@ ARRAYS = (
     *("A", "D", "delta_bias", "initial_state", "last_state", "starts"),
     *("grad_A", "grad_D", "grad_delta_bias", "grad_initial_state", "grad_last"),
 )
-
-
-class _View(ctypes.Structure):
-    """`struct View` of the C++ source: strides count elements."""
-
-    _fields_ = (
-        ("data", ctypes.c_void_p),
-        ("batch", ctypes.c_int64),
-        ("row", ctypes.c_int64),
-        ("time", ctypes.c_int64),
-    )
-
-
-class _Problem(ctypes.Structure):
-    """`struct Problem` of the C++ source: the same fields in the same order."""
-
-    _fields_ = (
-        *((name, ctypes.c_int64) for name in SIZES),
-        *((name, _View) for name in VIEWS),
-        *((name, ctypes.c_void_p) for name in ARRAYS),
-    )
+_Problem = native_struct("_Problem", sizes=SIZES, views=VIEWS, arrays=ARRAYS)
 
 
 @functools.cache
@@ -85,7 +67,7 @@ def selective_scan_cpu(inputs: ScanInputs) -> tuple[Tensor, Tensor]:
     Raises:
         BuildError: The library cannot be compiled here (see `cpu_scan_problem`).
     """
-    dtype = torch.float64 if inputs.u.dtype == torch.float64 else torch.float32
+    dtype = native_dtype(inputs.u.dtype)
     values: list[Any] = [x.to(dtype) if isinstance(x, Tensor) else x for x in inputs]
     if torch.is_grad_enabled() and any(isinstance(x, Tensor) and x.requires_grad for x in values):
         y, last_state = _differentiable_scan(*values)
@@ -181,15 +163,8 @@ def _run(direction: str, inputs: ScanInputs, **tensors: Tensor | None) -> None:
         *(*u.shape[:2], inputs.A.shape[1], u.shape[2], _layout(u)[0]),
         *(inputs.delta_softplus, inputs.reverse, torch.get_num_threads()),
     )
-    present = {n: x for n, x in (inputs._asdict() | tensors).items() if isinstance(x, Tensor)}
-    arrays = {name: present[name].contiguous() for name in ARRAYS if name in present}
-    for name, array in arrays.items():
-        setattr(problem, name, array.data_ptr())
-    for name in VIEWS:
-        if name in present:
-            setattr(problem, name, _View(present[name].data_ptr(), *present[name].stride()))
-    suffix = "double" if u.dtype == torch.float64 else "float"
-    getattr(_library(), f"{direction}_{suffix}")(ctypes.byref(problem))
+    given = {name: x for name, x in inputs._asdict().items() if isinstance(x, Tensor)}
+    call_native(f"scan_{direction}", problem, given | tensors)
 
 
 def _layout(u: Tensor) -> tuple[int, int, int]:

@@ -80,6 +80,22 @@ class VideoMAPState:
 
         return self._rebuilt({name: move(name, value) for name, value in self._tensors().items()})
 
+    def check(self, num_layers: int, num_clips: int, tokens_per_frame: int) -> None:
+        """Raise if this state cannot be read on with such a chunk.
+
+        Raises:
+            ValueError: The number of layers, clips or patches a frame is another.
+        """
+        tensors = self._tensors()
+        clips = {tensor.shape[0] for tensor in tensors.values()}
+        patches = {tensors[name].shape[3] for name in tensors if name.endswith("key")}
+        found = (len(self.layers), *clips, *(patches or {tokens_per_frame}))
+        if found != (num_layers, num_clips, tokens_per_frame):
+            raise ValueError(
+                f"the state has {found} layers, clips and patches a frame; this chunk needs "
+                f"{(num_layers, num_clips, tokens_per_frame)}: start another video with None"
+            )
+
     def clone(self) -> "VideoMAPState":
         """Return a copy that shares no memory with this state."""
         return self._rebuilt({name: value.clone() for name, value in self._tensors().items()})

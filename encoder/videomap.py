@@ -17,7 +17,9 @@ from transformers.modeling_utils import PreTrainedModel
 from videollm.encoder.block import MambaLayer, RMSNorm, TransformerLayer
 from videollm.encoder.config import VideoMAPConfig
 from videollm.encoder.embed import PatchEmbedding
+from videollm.encoder.footprint import MemoryEstimate, estimate_memory
 from videollm.encoder.mamba import MambaMixer, ScanDirection, TokenGrid
+from videollm.encoder.masking import select_visible
 from videollm.encoder.state import VideoMAPState
 
 __all__ = ["VideoMAPModel", "VideoMAPPreTrainedModel"]
@@ -25,6 +27,7 @@ __all__ = ["VideoMAPModel", "VideoMAPPreTrainedModel"]
 _LAYERS = {"M": MambaLayer, "T": TransformerLayer}
 # Range of the step sizes that a new layer starts with (state-spaces/mamba's defaults).
 _MIN_STEP, _MAX_STEP, _STEP_FLOOR = 1e-3, 1e-1, 1e-4
+_CHUNK_FRAMES = 32
 
 
 class VideoMAPPreTrainedModel(PreTrainedModel):
@@ -37,6 +40,8 @@ class VideoMAPPreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _no_split_modules = ["MambaLayer", "TransformerLayer"]
     _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_attention_backend = True
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -82,7 +87,7 @@ class VideoMAPModel(VideoMAPPreTrainedModel):
         self.cls_token: nn.Parameter | None = None
         if config.use_cls_token:
             self.cls_token = nn.Parameter(torch.zeros(1, 1, config.hidden_size))
-        rates = torch.linspace(0.0, config.drop_path_rate, config.num_layers).tolist()
+        rates = torch.linspace(0.0, config.drop_path_rate, config.num_layers, device="cpu").tolist()
         self.layers = nn.ModuleList(
             _LAYERS[kind](config, drop_path_rate=rate)
             for kind, rate in zip(config.layer_kinds, rates, strict=True)
@@ -113,18 +118,7 @@ class VideoMAPModel(VideoMAPPreTrainedModel):
         Raises:
             ValueError: A shape does not fit, or frames have unequal numbers of visible tokens.
         """
-        tokens_BTND = self.embed(pixel_values)
-        if visible is not None:
-            tokens_BTND = select_visible(tokens_BTND, visible)
-        grid = TokenGrid(
-            num_frames=tokens_BTND.shape[1],
-            tokens_per_frame=tokens_BTND.shape[2],
-            num_prefix=int(self.cls_token is not None),
-        )
-        hidden = rearrange(tokens_BTND, "b t n d -> b (t n) d")
-        if self.cls_token is not None:
-            hidden = torch.cat([self.cls_token.expand(hidden.shape[0], -1, -1), hidden], dim=1)
-        hidden = self._residual(hidden)
+        hidden, grid = self._tokens(pixel_values, visible=visible)
         kept: list[Tensor] = []
         for layer in self.layers:
             hidden, _ = layer(hidden, grid)
@@ -152,31 +146,121 @@ class VideoMAPModel(VideoMAPPreTrainedModel):
             Features (B, T, N, D) of this chunk, and the state after it.
 
         Raises:
-            ValueError: The mode is bidirectional, or a shape does not fit.
+            ValueError: The mode is bidirectional, a shape does not fit, or the state is of
+                another video.
         """
+        self._require_frame_causal()
+        first_frame = state.frames_seen if state is not None else 0
+        hidden, grid = self._tokens(pixel_values, first_frame=first_frame)
+        if state is None:
+            state = self._initial_state(hidden, grid)
+        state.check(len(self.layers), hidden.shape[0], grid.tokens_per_frame)
+        next_states = []
+        for layer, layer_state in zip(self.layers, state.layers, strict=True):
+            hidden, next_state = layer(hidden, grid, layer_state)
+            next_states.append(next_state)
+        features = rearrange(self.norm(hidden), "b (t n) d -> b t n d", t=grid.num_frames)
+        return features, VideoMAPState(
+            layers=tuple(next_states), frames_seen=first_frame + grid.num_frames
+        )
+
+    @torch.no_grad()
+    def encode_chunked(self, pixel_values: Tensor, *, chunk_frames: int | None = None) -> Tensor:
+        """Encode whole clips in the memory of one chunk (frame-causal mode, no gradients).
+
+        Args:
+            pixel_values: (B, frames, C, height, width), float, on any device: each chunk is
+                brought to the model's.
+            chunk_frames: Frames read at once, a multiple of the tubelet size; None: about 32.
+                The result does not depend on it, beyond the last digits.
+
+        Returns:
+            Features (B, T, N, D), as the model gives them for the whole clip.
+
+        Raises:
+            ValueError: The mode is bidirectional, or a shape or `chunk_frames` does not fit.
+        """
+        tubelet = self.config.tubelet_size
+        if chunk_frames is None:
+            chunk_frames = max(1, _CHUNK_FRAMES // tubelet) * tubelet
+        self._check_chunks(chunk_frames)
+        self.embed.check(pixel_values.shape)
+        features: Tensor | None = None
+        state: VideoMAPState | None = None
+        for chunk in pixel_values.split(chunk_frames, dim=1):
+            start = state.frames_seen if state is not None else 0
+            part, state = self.encode(chunk.to(self.device), state)
+            if features is None:
+                num_frames = pixel_values.shape[1] // tubelet
+                features = part.new_empty(part.shape[0], num_frames, *part.shape[2:])
+            features[:, start : state.frames_seen] = part
+            del part
+        assert features is not None
+        return features
+
+    def estimate_memory(
+        self,
+        num_frames: int,
+        *,
+        height: int | None = None,
+        width: int | None = None,
+        batch_size: int = 1,
+        dtype: torch.dtype | None = None,
+        training: bool = False,
+        chunk_frames: int | None = None,
+        gradient_checkpointing: bool = False,
+    ) -> MemoryEstimate:
+        """Return the bytes held at the peak, by part, without running the model.
+
+        The formula adds up the tensors that the layers hold; `footprint.py` names them. It stands
+        for compiled scans and fused attention.
+
+        Args:
+            num_frames: Frames of a clip.
+            height: In pixels; None: the config's `image_size`.
+            width: Likewise.
+            batch_size: Clips.
+            dtype: Of weights and pixels; None: the model's.
+            training: A forward and a backward pass, without the optimizer's own state; otherwise
+                a pass without gradients.
+            chunk_frames: As in `encode_chunked`; None: the model called on the whole clip.
+            gradient_checkpointing: Layers are computed again on the way back.
+
+        Raises:
+            ValueError: A number does not fit, or the arguments contradict each other.
+        """
+        side = self.config.image_size
+        sizes = (side if size is None else size for size in (height, width))
+        shape = (batch_size, num_frames, self.config.num_channels, *sizes)
+        self.embed.check(shape)
+        if chunk_frames is not None:
+            self._check_chunks(chunk_frames)
+        assert isinstance(self.config, VideoMAPConfig)
+        return estimate_memory(
+            self.config,
+            shape,
+            num_weights=self.num_parameters(),
+            dtype=dtype or self.dtype,
+            training=training,
+            chunk_frames=chunk_frames,
+            gradient_checkpointing=gradient_checkpointing,
+        )
+
+    def _check_chunks(self, chunk_frames: int) -> None:
+        self._require_frame_causal()
+        tubelet = self.config.tubelet_size
+        if chunk_frames < 1 or chunk_frames % tubelet:
+            raise ValueError(
+                f"chunk_frames is {chunk_frames}; it must be a positive multiple of the tubelet "
+                f"size {tubelet}"
+            )
+
+    def _require_frame_causal(self) -> None:
         if self.config.scan_mode != "frame_causal":
             raise ValueError(
                 f"scan_mode is {self.config.scan_mode!r}; only 'frame_causal' encoders read a "
                 "video in chunks: call the model on the whole clip instead"
             )
-        tokens_BTND = self.embed(pixel_values)
-        _, num_frames, tokens_per_frame, _ = tokens_BTND.shape
-        hidden = self._residual(rearrange(tokens_BTND, "b t n d -> b (t n) d"))
-        grid = TokenGrid(
-            num_frames=num_frames,
-            tokens_per_frame=tokens_per_frame,
-            first_frame=state.frames_seen if state is not None else 0,
-        )
-        if state is None:
-            state = self._initial_state(hidden, grid)
-        next_states = []
-        for layer, layer_state in zip(self.layers, state.layers, strict=True):
-            hidden, next_state = layer(hidden, grid, layer_state)
-            next_states.append(next_state)
-        features = rearrange(self.norm(hidden), "b (t n) d -> b t n d", t=num_frames)
-        return features, VideoMAPState(
-            layers=tuple(next_states), frames_seen=state.frames_seen + num_frames
-        )
 
     def _initial_state(self, hidden: Tensor, grid: TokenGrid) -> VideoMAPState:
         layers = []
@@ -185,31 +269,20 @@ class VideoMAPModel(VideoMAPPreTrainedModel):
             layers.append(layer.initial_state(hidden, grid))
         return VideoMAPState(layers=tuple(layers), frames_seen=0)
 
-    def _residual(self, hidden: Tensor) -> Tensor:
-        return hidden if hidden.dtype == torch.float64 else hidden.float()
-
-
-def select_visible(tokens_BTND: Tensor, visible: Tensor) -> Tensor:
-    """Return the visible tokens (B, T, V, D) in raster order.
-
-    Args:
-        tokens_BTND: (B, T, N, D).
-        visible: (B, T, N) bool with the same number V of true values in every frame.
-
-    Raises:
-        ValueError: The shape differs, or frames have unequal numbers of visible tokens.
-    """
-    batch, frames, tokens, width = tokens_BTND.shape
-    if visible.shape != (batch, frames, tokens):
-        raise ValueError(
-            f"visible has shape {tuple(visible.shape)}; the clip has {(batch, frames, tokens)} "
-            "(batch, token frames, patches)"
+    def _tokens(
+        self, pixel_values: Tensor, *, visible: Tensor | None = None, first_frame: int = 0
+    ) -> tuple[Tensor, TokenGrid]:
+        """Return the residual stream (B, L, D) before the first layer, and its layout."""
+        tokens_BTND = self.embed(pixel_values)
+        if visible is not None:
+            tokens_BTND = select_visible(tokens_BTND, visible)
+        grid = TokenGrid(
+            num_frames=tokens_BTND.shape[1],
+            tokens_per_frame=tokens_BTND.shape[2],
+            num_prefix=int(self.cls_token is not None),
+            first_frame=first_frame,
         )
-    counts = visible.sum(dim=2)
-    fewest, most = int(counts.min()), int(counts.max())
-    if fewest != most or fewest == 0:
-        raise ValueError(
-            f"visible keeps {fewest} to {most} tokens a frame; every frame needs the same "
-            "number, at least 1"
-        )
-    return tokens_BTND[visible].view(batch, frames, fewest, width)
+        hidden = rearrange(tokens_BTND, "b t n d -> b (t n) d")
+        if self.cls_token is not None:
+            hidden = torch.cat([self.cls_token.expand(hidden.shape[0], -1, -1), hidden], dim=1)
+        return hidden if hidden.dtype == torch.float64 else hidden.float(), grid

@@ -22,7 +22,7 @@ ALLOWED = {
     "eval": {"encoder", "videollm"},
     "serve": {"encoder", "videollm"},
 }
-ENCODER_PACKAGES = {"torch", "einops", "safetensors", "transformers", "ninja"}
+ENCODER_PACKAGES = {"torch", "einops", "safetensors", "transformers", "ninja", "triton"}
 EXTRA_PACKAGES = {"accelerate", "datasets", "fastapi", "gradio", "matplotlib", "uvicorn"}
 
 
@@ -94,6 +94,19 @@ def test_the_encoder_needs_few_packages() -> None:
         for name, _ in imports_of(ast.parse(path.read_text()))
     }
     assert used - own <= ENCODER_PACKAGES
+
+
+def test_triton_is_imported_only_when_its_scan_runs() -> None:
+    found = [
+        f"{path}: {name}"
+        for path in python_files("encoder")
+        if not path.stem.startswith("triton_")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name, _ in imports_of(node)
+        if name.startswith(("triton", "videollm.encoder.triton_"))
+    ]
+    assert found == []
 
 
 def test_the_core_imports_no_extras() -> None:

@@ -40,7 +40,7 @@ def test_there_are_commands_to_check() -> None:
 @pytest.mark.parametrize(("page", "command"), commands())
 def test_commands_and_their_options_exist(page: str, command: str) -> None:
     words = command.split()[1:]
-    leading = words[:2] if words[0] == "toyworld" else words[:1]
+    leading = words[:2] if words[0] in ("convert", "toyworld") else words[:1]
     text = help_of(*leading)
     for option in re.findall(r"(?<!\S)--[a-z_-]+", command):
         assert option in text, f"{page}: {command}"

@@ -1,4 +1,4 @@
-"""The command line: `videollm ask`, `chat`, `doctor`, `toyworld`, and the doors to the rest.
+"""The command line: `ask`, `chat`, `doctor`, `toyworld`, and the doors to the rest.
 
 Every heavy import happens inside a command, so that help comes at once. Answers go to stdout,
 everything else to stderr. Errors that the user can mend end as one line and exit code 2; a
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from videollm import __version__
+from videollm.cli_convert import convert_app
 from videollm.cli_forward import PROGRAMS, Program, run_program
 from videollm.errors import RequestError, VideoLLMError
 from videollm.runtime import configure_logging
@@ -42,6 +43,7 @@ toyworld_app = typer.Typer(
     epilog="\b\nExample: videollm toyworld generate --split test_iid --num 10 --output clips",
 )
 app.add_typer(toyworld_app, name="toyworld")
+app.add_typer(convert_app, name="convert")
 
 ModelOption = Annotated[str, typer.Option("--model", help="Name or folder of a model.")]
 AdapterOption = Annotated[

@@ -7,7 +7,7 @@ as one line and exits with code 2; anything else is a defect of ours and keeps i
     +-- VideoError          a source that cannot be read as video
     +-- ModelError          a model, adapter or checkpoint that cannot be had or does not fit
     +-- RecipeError         a training recipe or its command-line overrides
-    +-- DataError           training or evaluation data that cannot be used
+    +-- DataError           data that cannot be used, or an output folder that may not be written
     +-- RequestError        a question, option or argument that makes no sense
 """
 
@@ -53,7 +53,7 @@ class RecipeError(VideoLLMError):
 
 
 class DataError(VideoLLMError):
-    """Say that training or evaluation data cannot be used."""
+    """Say that data cannot be used, or that an output folder may not be written."""
 
 
 class RequestError(VideoLLMError):

@@ -70,7 +70,8 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
     ) -> list[Tensor]:
         """Return each video's features (T, N, D).
 
-        Videos of equal length are encoded together, others apart: padding never enters.
+        Videos of equal length are encoded together, others apart: padding never enters. Without
+        gradients a frame-causal encoder reads in chunks, which bounds what it holds at once.
 
         Args:
             pixel_values: (V, frames, C, height, width), float; frames beyond a video's own
@@ -80,13 +81,17 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
         lengths = [pixel_values.shape[1]] * pixel_values.shape[0]
         if frame_counts is not None:
             lengths = frame_counts.tolist()
+        vision = self.config.vision
+        in_chunks = vision.scan_mode == "frame_causal" and not torch.is_grad_enabled()
         features: dict[int, Tensor] = {}
         for length in sorted(set(lengths)):
             rows = [row for row, own in enumerate(lengths) if own == length]
             clips = pixel_values[rows, :length]
-            encoded = self.vision_model(clips).last_hidden_state
-            num_frames = length // self.config.vision.tubelet_size
-            by_frame = encoded.unflatten(1, (num_frames, -1))
+            if in_chunks:
+                by_frame = self.vision_model.encode_chunked(clips)
+            else:
+                encoded = self.vision_model(clips).last_hidden_state
+                by_frame = encoded.unflatten(1, (length // vision.tubelet_size, -1))
             features |= dict(zip(rows, by_frame, strict=True))
         return [features[row] for row in range(len(lengths))]
 

@@ -1,4 +1,4 @@
-// Vector registers for scan_cpu.cpp: elementary functions, and tiles moved from and to tensors.
+// Vector registers for the sources here: elementary functions, and tiles moved from and to tensors.
 //
 // Written with the vector extensions of GCC and Clang, so one source serves every processor.
 // W lanes of a register, each lane one channel; a tile is `steps` registers, one a time.
@@ -99,6 +99,13 @@ struct View {  // strided (B, rows, L), rows being channels or states; strides i
 
 template <typename T> inline T* at(const View& view, int64_t b, int64_t row, int64_t t) {
   return static_cast<T*>(view.data) + b * view.batch + row * view.row + t * view.time;
+}
+
+// Let time run from the last element to the first; an absent view stays absent.
+template <typename T> inline void turn(View& view, int64_t length) {
+  if (!view.data) return;
+  view.data = at<T>(view, 0, 0, length - 1);
+  view.time = -view.time;
 }
 
 // Where a task stands: a batch element, one group of channels of it, and a stretch of time.

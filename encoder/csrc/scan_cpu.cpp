@@ -244,10 +244,7 @@ template <typename T, typename Task> void for_each_slab(Problem problem, Task ta
     for (View* view : {&problem.u, &problem.delta, &problem.B, &problem.C, &problem.z,
                        &problem.y, &problem.grad_y, &problem.grad_u, &problem.grad_delta,
                        &problem.grad_z, &problem.grad_B, &problem.grad_C})
-      if (view->data) {
-        view->data = at<T>(*view, 0, 0, problem.length - 1);
-        view->time = -view->time;
-      }
+      turn<T>(*view, problem.length);
 #pragma omp parallel num_threads(problem.threads)
   {
     Slab<T> slab(problem);
@@ -277,8 +274,8 @@ int64_t slab_channels(int is_double) {
 }
 int64_t tile_steps() { return kSteps; }
 
-void forward_float(const Problem* problem) { forward<float>(*problem); }
-void forward_double(const Problem* problem) { forward<double>(*problem); }
-void backward_float(const Problem* problem) { backward<float>(*problem); }
-void backward_double(const Problem* problem) { backward<double>(*problem); }
+void scan_forward_float(const Problem* problem) { forward<float>(*problem); }
+void scan_forward_double(const Problem* problem) { forward<double>(*problem); }
+void scan_backward_float(const Problem* problem) { backward<float>(*problem); }
+void scan_backward_double(const Problem* problem) { backward<double>(*problem); }
 }

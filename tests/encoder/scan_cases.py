@@ -1,16 +1,27 @@
 """Random scans for the tests, and how their results are compared."""
 
+import os
 from typing import Any
 
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from videollm.encoder.scan import selective_scan
 
 BACKENDS = ["reference", "plain", "cpu"]
 FAST = ["plain", "cpu"]
-small = settings(max_examples=30, deadline=None, database=None, derandomize=True)
+FULL = os.environ.get("VIDEOLLM_TEST_PROFILE") == "full"
+"""Hundreds of cases and long sequences: `scripts/check_scan_laws.sh`, which takes minutes."""
+LENGTHS = st.integers(1, 5000 if FULL else 200)
+small = settings(
+    max_examples=200 if FULL else 30,
+    deadline=None,
+    database=None,
+    derandomize=not FULL,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 
 
 def make_inputs(

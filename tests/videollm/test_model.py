@@ -97,6 +97,21 @@ def test_features_given_equal_pixels_given(parts: tuple) -> None:
     assert torch.equal(got, expected)
 
 
+def test_long_videos_are_read_in_chunks_when_nothing_is_trained(parts: tuple) -> None:
+    model, _ = parts
+    pixels = torch.randn(1, 70, 3, 16, 16)
+    lengths: list[int] = []
+    hook = model.vision_model.layers[0].register_forward_hook(
+        lambda _, inputs, __: lengths.append(inputs[1].num_frames)
+    )
+    whole = model.encode_videos(pixels)[0]
+    with torch.no_grad():
+        chunked = model.encode_videos(pixels)[0]
+    hook.remove()
+    assert lengths == [35, 16, 16, 3]
+    torch.testing.assert_close(chunked, whole, atol=1e-5, rtol=1e-5)
+
+
 def test_only_labelled_positions_carry_loss(parts: tuple) -> None:
     model, processor = parts
     inputs = inputs_for(processor, ["What?"], [clip(4)])

@@ -1,15 +1,8 @@
-"""A split as files: H.264 clips and the questions about them, written whole or not at all.
-
-The folder is filled under another name beside the final one and renamed when it is complete, so
-an interrupted run leaves nothing that looks finished.
-"""
+"""A split as files: H.264 clips and the questions about them, written whole or not at all."""
 
 import json
-import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -20,7 +13,8 @@ import av
 import numpy as np
 
 from videollm.clip import Clip
-from videollm.errors import DataError, RequestError
+from videollm.errors import RequestError
+from videollm.output_folder import replacing, require_free
 from videollm.toyworld.questions import Question, make_questions
 from videollm.toyworld.render import render_frames
 from videollm.toyworld.scene import CLIP_SECONDS, make_scene
@@ -89,11 +83,11 @@ def write_split(
     """
     _check_request(split, num, questions_per_video, fps)
     folder = Path(output)
-    _refuse_to_overwrite(folder, overwrite)
+    require_free(folder, overwrite=overwrite)
     ask = partial(make_questions, split=split, count=questions_per_video, seed=seed)
     times = np.arange(round(CLIP_SECONDS * fps)) / fps
     counts: Counter[str] = Counter()
-    with _replacing(folder) as draft, (draft / "qa.jsonl").open("w", encoding="utf-8") as lines:
+    with replacing(folder) as draft, (draft / "qa.jsonl").open("w", encoding="utf-8") as lines:
         (draft / "videos").mkdir()
         for index in range(num):
             scene = make_scene(split, index, seed)
@@ -161,36 +155,3 @@ def _check_request(split: str, num: int, questions_per_video: int, fps: int) -> 
         )
     if not 1 <= fps <= _MAX_FPS:
         raise RequestError(f"fps is {fps}: choose 1 to {_MAX_FPS}")
-
-
-def _refuse_to_overwrite(folder: Path, overwrite: bool) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise DataError(f"{folder} is a file: name a folder to write to")
-    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
-        raise DataError(f"{folder} is not empty: choose another folder, or overwrite it on purpose")
-
-
-@contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder that takes the place of `folder` on success and goes on failure."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        workplace = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise DataError(
-            f"{folder} cannot be made ({error.strerror}): choose a folder that you may write to"
-        ) from error
-    draft, old = workplace / "new", workplace / "old"
-    try:
-        draft.mkdir()
-        yield draft
-        if folder.exists():
-            folder.rename(old)
-        try:
-            draft.rename(folder)
-        except OSError:
-            if old.exists():
-                old.rename(folder)
-            raise
-    finally:
-        shutil.rmtree(workplace)
