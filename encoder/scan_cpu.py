@@ -11,7 +11,6 @@ is (B, L, E) seen as (B, E, L) by a transpose.
 
 import ctypes
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from videollm.encoder.extension import BuildError, load_library
 from videollm.encoder.native import call_native, native_dtype, native_struct
+from videollm.encoder.scan_autograd import make_differentiable
 from videollm.encoder.scan_reference import ScanInputs
 
 __all__ = ["cpu_scan_problem", "selective_scan_cpu"]
@@ -76,43 +76,6 @@ def selective_scan_cpu(inputs: ScanInputs) -> tuple[Tensor, Tensor]:
     return y.to(inputs.u.dtype), last_state
 
 
-class _Scan(torch.autograd.Function):
-    """The compiled forward and backward passes as one differentiable function."""
-
-    @staticmethod
-    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401
-        inputs = ScanInputs(*arguments)
-        y, last_state, starts = _forward(inputs, keep_starts=True)
-        tensors = [x if isinstance(x, Tensor) else None for x in inputs]
-        ctx.save_for_backward(*tensors, starts)
-        ctx.delta_softplus, ctx.reverse = inputs.delta_softplus, inputs.reverse
-        ctx.set_materialize_grads(False)
-        return y, last_state
-
-    @staticmethod
-    def backward(
-        ctx: Any,  # noqa: ANN401
-        grad_y: Tensor | None,
-        grad_last: Tensor | None,
-    ) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():  # create_graph=True: the graph would end here, unsaid
-            raise NotImplementedError(
-                "the compiled scan has no second derivative: use backend='plain' or VIDEOLLM_SCAN"
-            )
-        *tensors, starts = ctx.saved_tensors
-        inputs = ScanInputs(*tensors)._replace(
-            delta_softplus=ctx.delta_softplus, reverse=ctx.reverse
-        )
-        grads = _backward(inputs, starts, grad_y, grad_last)
-        return tuple(
-            grads[f"grad_{name}"] if isinstance(value, Tensor) else None
-            for name, value in inputs._asdict().items()
-        )
-
-
-_differentiable_scan: Callable[..., tuple[Tensor, Tensor]] = _Scan.apply
-
-
 def _forward(inputs: ScanInputs, *, keep_starts: bool) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return the output, the last state and, for the way back, the state before each tile."""
     u, num_states = inputs.u, inputs.A.shape[1]
@@ -126,10 +89,14 @@ def _forward(inputs: ScanInputs, *, keep_starts: bool) -> tuple[Tensor, Tensor, 
     return y, last_state, starts
 
 
+def _keep_starts(inputs: ScanInputs) -> tuple[Tensor, Tensor, Tensor | None]:
+    return _forward(inputs, keep_starts=True)
+
+
 def _backward(
     inputs: ScanInputs, starts: Tensor, grad_y: Tensor | None, grad_last: Tensor | None
 ) -> dict[str, Tensor]:
-    """Return the gradient of every tensor, as `grad_<name>`."""
+    """Return the gradient of every tensor, by its name."""
     u, num_states, slabs = inputs.u, inputs.A.shape[1], _layout(inputs.u)[0]
     batch, channels, length = u.shape
     grads = {
@@ -154,7 +121,10 @@ def _backward(
         grads[name] = grads[name].unflatten(0, (batch, slabs)).sum(1)
     for name in ("grad_A", "grad_D", "grad_delta_bias"):
         grads[name] = grads[name].sum(0)
-    return grads
+    return {name.removeprefix("grad_"): value for name, value in grads.items()}
+
+
+_differentiable_scan = make_differentiable("compiled", _keep_starts, _backward)
 
 
 def _run(direction: str, inputs: ScanInputs, **tensors: Tensor | None) -> None:

@@ -28,12 +28,12 @@ import importlib
 import importlib.util
 import os
 import subprocess
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from videollm.encoder.scan_autograd import make_differentiable
 from videollm.encoder.scan_reference import ScanInputs
 
 __all__ = ["selective_scan_triton", "triton_scan_problem"]
@@ -126,43 +126,6 @@ def selective_scan_triton(inputs: ScanInputs) -> tuple[Tensor, Tensor]:
     return y, last_state.mT.contiguous()
 
 
-class _Scan(torch.autograd.Function):
-    """The kernels' two ways as one differentiable function, A being (S, E), states (B, S, E)."""
-
-    @staticmethod
-    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401
-        inputs = ScanInputs(*arguments)
-        y, last_state, starts, totals = _forward(inputs)
-        tensors = [x if isinstance(x, Tensor) else None for x in inputs]
-        ctx.save_for_backward(*tensors, starts, totals)
-        ctx.delta_softplus, ctx.reverse = inputs.delta_softplus, inputs.reverse
-        ctx.set_materialize_grads(False)
-        return y, last_state
-
-    @staticmethod
-    def backward(
-        ctx: Any,  # noqa: ANN401
-        grad_y: Tensor | None,
-        grad_last: Tensor | None,
-    ) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():  # create_graph=True: the graph would end here, unsaid
-            raise NotImplementedError(
-                "the Triton scan has no second derivative: use backend='plain' or VIDEOLLM_SCAN"
-            )
-        *tensors, starts, totals = ctx.saved_tensors
-        inputs = ScanInputs(*tensors)._replace(
-            delta_softplus=ctx.delta_softplus, reverse=ctx.reverse
-        )
-        grads = _backward(inputs, starts, totals, grad_y, grad_last)
-        return tuple(
-            grads[name] if isinstance(value, Tensor) else None
-            for name, value in inputs._asdict().items()
-        )
-
-
-_differentiable_scan: Callable[..., tuple[Tensor, Tensor]] = _Scan.apply
-
-
 def _forward(inputs: ScanInputs) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
     """Return the output, the last state, the state before each chunk, the sum of its steps."""
     from videollm.encoder.triton_forward import forward_kernel
@@ -219,6 +182,9 @@ def _backward(
         grads[name] = partial.sum(0)
     grads["initial_state"] = carried.unflatten(0, (batch, plan.chunks))[:, 0]
     return grads
+
+
+_differentiable_scan = make_differentiable("Triton", _forward, _backward)
 
 
 def _carry(

@@ -151,14 +151,7 @@ def backward_kernel(
             sum_bias += step
         store_tile(grads.u, e, mask, now, du, TILE, REVERSE)
         store_tile(grads.delta, e, mask, now, dr, TILE, REVERSE)
-        if given.z is not None:
-            z = load_tile(given.z, e, mask, now, TILE, dtype, REVERSE)
-            dy = load_tile(grad_y, e, mask, now, TILE, dtype, REVERSE)
-            dz = ()
-            for k in tl.static_range(TILE):
-                gate = sigmoid(z[k])
-                dz = dz + (dy[k] * outputs[k] * gate * (1.0 + z[k] * (1.0 - gate)),)
-            store_tile(grads.z, e, mask, now, dz, TILE, REVERSE)
+        store_gate_gradient(grads.z, grad_y, given.z, outputs, e, mask, now, TILE, dtype, REVERSE)
         tl.debug_barrier()  # the next tile reads what this one wrote
     tl.store(sums.D + part * channels + e, sum_skip, mask=mask)
     tl.store(sums.bias + part * channels + e, sum_bias, mask=mask)
@@ -246,3 +239,27 @@ def load_gradient(
     else:  # noqa: RET505  both are compiled otherwise
         gates = silu(load_tile(z, e, mask, now, TILE, DTYPE, REVERSE), TILE)
         return multiply(dy, gates, TILE)
+
+
+@triton.jit
+def store_gate_gradient(
+    grad_z: tl.tuple,
+    grad_y: tl.tuple,
+    z: tl.tuple,
+    outputs: tl.tuple,
+    e: tl.tensor,
+    mask: tl.tensor,
+    now: tl.tuple,
+    TILE: tl.constexpr,
+    DTYPE: tl.constexpr,
+    REVERSE: tl.constexpr,
+) -> None:
+    """Write a tile of dz, the gradient of the output times that of silu, if there is a gate."""
+    if z is not None:
+        z_tile = load_tile(z, e, mask, now, TILE, DTYPE, REVERSE)
+        dy = load_tile(grad_y, e, mask, now, TILE, DTYPE, REVERSE)
+        dz = ()
+        for k in tl.static_range(TILE):
+            gate = sigmoid(z_tile[k])
+            dz = dz + (dy[k] * outputs[k] * gate * (1.0 + z_tile[k] * (1.0 - gate)),)
+        store_tile(grad_z, e, mask, now, dz, TILE, REVERSE)
