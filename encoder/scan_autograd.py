@@ -52,11 +52,12 @@ def make_differentiable(
                     f"the {name} scan has no second derivative: "
                     "use backend='plain' or VIDEOLLM_SCAN"
                 )
+            saved = ctx.saved_tensors  # once: under gradient checkpointing a second read fails
             count = len(ScanInputs._fields)
-            inputs = ScanInputs(*ctx.saved_tensors[:count])._replace(
+            inputs = ScanInputs(*saved[:count])._replace(
                 delta_softplus=ctx.delta_softplus, reverse=ctx.reverse
             )
-            grads = backward(inputs, *ctx.saved_tensors[count:], grad_y, grad_last)
+            grads = backward(inputs, *saved[count:], grad_y, grad_last)
             return tuple(
                 grads[field] if isinstance(value, Tensor) else None
                 for field, value in inputs._asdict().items()
