@@ -1,9 +1,10 @@
 """Measure the encoder against its rivals on this machine's processors.
 
-python -m benchmarks.encoder [scan] [streaming] [frames] [--output benchmarks/results] [--threads 2]
+python -m benchmarks.encoder [scan] [streaming] [pace] [frames] [--output FOLDER] [--threads 2]
 
 `scan`: the compiled selective scan against a plain sequential loop, mambapy's parallel scan and
 transformers' own path. `streaming`: chunks against the whole, and the bytes of the state.
+`pace`: what a frame costs in clips of 64 to 512 frames, streamed and whole, measured in turns.
 `frames`: the encoder on 8 to 512 frames against the same-size "T" and "M" patterns. Each writes a
 JSON file and prints its ratios; `frames` draws a PNG too. Needs mambapy and matplotlib
 (`pip install mambapy 'videollm[eval]'`); some 30 minutes on two cores, and nothing else should run
@@ -16,11 +17,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.encoder_contenders import CONTENDERS, check_streaming, measure_encoder
+from benchmarks.encoder_contenders import (
+    CONTENDERS,
+    check_streaming,
+    measure_encoder,
+    measure_pace,
+)
 from benchmarks.measure import save
 from benchmarks.scan_contenders import compare_scans
 
 SHAPES_BLES = ((1, 1568, 768, 16), (4, 1024, 384, 16), (8, 208, 384, 16))
+PACE_FRAMES = (64, 128, 256, 512)
 NUM_FRAMES = (8, 16, 32, 64, 128, 256, 512)
 MIB = 1 << 20
 
@@ -29,12 +36,17 @@ def main(argv: list[str] | None = None) -> int:
     """Run the parts asked for; return the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("parts", nargs="*", help="scan, streaming, frames; all when none is named")
+    parser.add_argument("parts", nargs="*", help="scan, streaming, pace, frames; all by default")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--max-frames", type=int, default=NUM_FRAMES[-1])
     options = parser.parse_args(arguments)
-    parts = {"scan": run_scan, "streaming": run_streaming, "frames": run_frames}
+    parts = {
+        "scan": run_scan,
+        "streaming": run_streaming,
+        "pace": run_pace,
+        "frames": run_frames,
+    }
     if unknown := set(options.parts) - set(parts):
         parser.error(f"part {', '.join(sorted(unknown))}: choose from {', '.join(parts)}")
     for name in options.parts or parts:
@@ -67,6 +79,25 @@ def run_streaming(options: argparse.Namespace) -> dict[str, Any]:
     found = check_streaming(threads=options.threads)
     print(found, flush=True)
     return {"threads": options.threads, **found}
+
+
+def run_pace(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure the frame-causal encoder's cost of a frame; print how much it varies."""
+    counts = tuple(count for count in PACE_FRAMES if count <= options.max_frames)
+    seconds = measure_pace(counts, threads=options.threads)
+    streamed, whole = seconds["streamed"], seconds["whole"]
+    spread = max(streamed.values()) / min(streamed.values())
+    throughput = {count: round(whole[count] / streamed[count], 3) for count in streamed}
+    for kind, found in seconds.items():
+        line = ", ".join(f"{count} frames: {1e3 * value:.1f}" for count, value in found.items())
+        print(f"{kind}, ms a frame: {line}")
+    print(f"streamed, dearest over cheapest: {spread:.3f}; throughput over whole: {throughput}")
+    return {
+        "threads": options.threads,
+        "seconds_per_frame": seconds,
+        "streamed_dearest_over_cheapest": spread,
+        "streamed_throughput_over_whole": throughput,
+    }
 
 
 def run_frames(options: argparse.Namespace) -> dict[str, Any]:

@@ -10,10 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.measure import apart, cost_of
+from benchmarks.measure import apart, cost_of, interleaved_seconds
 from videollm.encoder import VideoMAPConfig, VideoMAPModel, tiny_config
 
-__all__ = ["CONTENDERS", "Contender", "check_streaming", "measure_encoder", "stream"]
+__all__ = [
+    "CONTENDERS",
+    "Contender",
+    "check_streaming",
+    "measure_encoder",
+    "measure_pace",
+    "stream",
+]
 
 CHUNK_FRAMES = 8
 
@@ -72,6 +79,38 @@ def _measure(name: str, num_frames: int, threads: int) -> dict[str, Any]:
     with torch.inference_mode():
         encode(clip[:, :1])  # compiles, loads libraries
         return asdict(cost_of(lambda: encode(clip)))
+
+
+def measure_pace(counts: tuple[int, ...], *, threads: int) -> dict[str, dict[str, float]]:
+    """Return seconds a frame of the frame-causal encoder, streamed and whole, at each length.
+
+    The lengths take turns, so that a slower moment of the machine falls on all of them.
+
+    Args:
+        counts: Frames of the clips.
+        threads: Threads of torch and of our library.
+    """
+    return apart(_measure_pace, counts, threads)
+
+
+@torch.inference_mode()
+def _measure_pace(counts: tuple[int, ...], threads: int) -> dict[str, dict[str, float]]:
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    model = VideoMAPModel(tiny_config(**CAUSAL))
+    model.train(mode=False)
+    clip = torch.randn(1, max(counts), 3, 224, 224)
+    stream(model, clip[:, :CHUNK_FRAMES])  # compiles, loads libraries
+    works: dict[str, Callable[[], object]] = {}
+    for count in counts:
+        part = clip[:, :count]
+        works[f"streamed {count}"] = lambda part=part: stream(model, part)
+        works[f"whole {count}"] = lambda part=part: model(part)
+    seconds = interleaved_seconds(works, repeats=4, enough_seconds=150)
+    return {
+        kind: {str(count): seconds[f"{kind} {count}"] / count for count in counts}
+        for kind in ("streamed", "whole")
+    }
 
 
 def stream(model: VideoMAPModel, clip: Tensor, chunk_frames: int = CHUNK_FRAMES) -> list[Tensor]:
