@@ -51,7 +51,7 @@ def selective_scan_reference(
 
     Arguments and results are those of `scan.selective_scan`. It stores (L, B, E, S) tensors.
     """
-    dtype = torch.float64 if u.dtype == torch.float64 else torch.float32
+    dtype = _state_dtype(u)
     x, delta, A, B, C = (tensor.to(dtype) for tensor in (u, delta, A, B, C))
 
     # 1. The step sizes: (B, E, L).
@@ -84,6 +84,10 @@ def selective_scan_reference(
     return y.to(u.dtype), state
 
 
+def _state_dtype(u: Tensor) -> torch.dtype:
+    return torch.float64 if u.dtype == torch.float64 else torch.float32
+
+
 def _time_first(sequence: Tensor) -> Tensor:
     """Move (B, rows, L) to (L, B, rows), so that each step is one stretch of memory."""
     return sequence.permute(2, 0, 1).contiguous()
@@ -100,6 +104,11 @@ def selective_scan_plain(inputs: ScanInputs) -> tuple[Tensor, Tensor]:
     Returns:
         The output (B, E, L) and the last state (B, E, S).
     """
+    # Gradients of what all chunks share are summed over these: not in half precision.
+    dtype = _state_dtype(inputs.u)
+    shared = {name: getattr(inputs, name) for name in ("A", "D", "delta_bias")}
+    shared = {name: None if x is None else x.to(dtype) for name, x in shared.items()}
+    inputs = inputs._replace(**shared)
     chunks = [slice(t, t + CHUNK_STEPS) for t in range(0, inputs.u.shape[2], CHUNK_STEPS)]
     outputs = []
     for chunk in reversed(chunks) if inputs.reverse else chunks:

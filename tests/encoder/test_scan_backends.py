@@ -67,6 +67,15 @@ def test_float64_is_exact(backend: str, reverse: bool, options: bool, length: in
 
 
 @pytest.mark.parametrize("backend", FAST)
+def test_half_precision_weights_sum_their_gradients_in_float32(backend: str) -> None:
+    torch.manual_seed(1)
+    inputs = make_inputs(1, 1, 995, 2, dtype=torch.bfloat16, options=False)
+    precise = {name: x.double() if isinstance(x, Tensor) else x for name, x in inputs.items()}
+    found, expected = run(inputs, backend)[4], run(precise, "reference")[4]
+    assert_same((found.double(),), (expected,), 2**-8)
+
+
+@pytest.mark.parametrize("backend", FAST)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_inputs_keep_a_float32_state(backend: str, dtype: torch.dtype) -> None:
     inputs = make_inputs(2, 40, 90, 16, dtype=dtype)
