@@ -3,6 +3,7 @@
 All have the `tiny` preset's width and number of layers, frames of 224 x 224 and random weights.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -104,8 +105,8 @@ def _measure_pace(counts: tuple[int, ...], threads: int) -> dict[str, dict[str, 
     works: dict[str, Callable[[], object]] = {}
     for count in counts:
         part = clip[:, :count]
-        works[f"streamed {count}"] = lambda part=part: stream(model, part)
-        works[f"whole {count}"] = lambda part=part: model(part)
+        works[f"streamed {count}"] = functools.partial(stream, model, part)
+        works[f"whole {count}"] = functools.partial(model, part)
     seconds = interleaved_seconds(works, repeats=4, enough_seconds=150)
     return {
         kind: {str(count): seconds[f"{kind} {count}"] / count for count in counts}

@@ -76,8 +76,14 @@ def run(inputs: dict[str, Any], backend: str) -> tuple[Tensor, ...]:
     return y, last, *torch.autograd.grad([y, last], list(leaves.values()), upstream)
 
 
-def assert_same(found: tuple[Tensor, ...], expected: tuple[Tensor, ...], tolerance: float) -> None:
-    """Compare each pair relative to the largest entry expected.
+def assert_same(
+    found: tuple[Tensor, ...],
+    expected: tuple[Tensor, ...],
+    tolerance: float,
+    *,
+    least_scale: float = 1e-3,
+) -> None:
+    """Compare each pair relative to the largest entry expected, or to `least_scale`.
 
     A sum that half precision cannot hold must be the same infinity in both.
     """
@@ -88,6 +94,6 @@ def assert_same(found: tuple[Tensor, ...], expected: tuple[Tensor, ...], toleran
         unbounded = b.isinf()
         assert torch.equal(a[unbounded], b[unbounded])
         a, b = a.masked_fill(unbounded, 0), b.masked_fill(unbounded, 0)
-        scale = b.abs().max().clamp_min(1e-3)
+        scale = b.abs().max().clamp_min(least_scale)
         error = ((a - b).abs().max() / scale).item()
         assert error <= tolerance, f"result {index}: {error:.3g} of the largest entry"

@@ -77,7 +77,10 @@ def test_equals_the_definition(
     torch.manual_seed(seed)
     inputs = make_inputs(*size, initial=start == "initial", channels_last=channels_last)
     options = {"reverse": start == "reverse", "silu": silu}
-    assert_same(run(function, inputs, **options), run(by_definition, inputs, **options), 2e-5)
+    found, expected = run(function, inputs, **options), run(by_definition, inputs, **options)
+    sums = slice(2, 4)  # gradients of weight and bias; their terms may cancel, and one may be all
+    assert_same(found[:2] + found[4:], expected[:2] + expected[4:], 2e-5)
+    assert_same(found[sums], expected[sums], 2e-5, least_scale=(size[0] * size[2]) ** 0.5)
 
 
 @pytest.mark.parametrize("length", [1, 2, 127, 128, 129, 260])
