@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from videollm.errors import RequestError
 
-__all__ = ["preprocess_frames"]
+__all__ = ["preprocess_frames", "scale_frame"]
 
 GREY = 0.5
 
@@ -61,7 +61,7 @@ def preprocess_frames(
         (len(frames), 3, image_size, image_size), GREY, dtype=torch.float32, device=frames.device
     )
     for place, frame in enumerate(frames):
-        square_TCHW[place, :, top : top + height, left : left + width] = _resized(
+        square_TCHW[place, :, top : top + height, left : left + width] = scale_frame(
             frame, height, width
         )
     return square_TCHW.sub_(mean_CHW).div_(std_CHW)
@@ -79,10 +79,25 @@ def _fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
     return max(round(height * scale), 1), max(round(width * scale), 1)
 
 
-def _resized(frame: Tensor, height: int, width: int) -> Tensor:
-    picture = frame.to(torch.float32).div_(255)
-    if picture.shape[1:] == (height, width):
-        return picture
-    return functional.interpolate(
-        picture[None], (height, width), mode="bilinear", antialias=True, align_corners=False
-    )[0]
+def scale_frame(frame: Tensor, height: int, width: int) -> Tensor:
+    """Return one frame scaled by antialiased bilinear interpolation, as values in [0, 1].
+
+    A frame that already has the size keeps its values exactly.
+
+    Args:
+        frame: (3, H, W), uint8, on any device and in any memory layout.
+        height: New height in pixels, at least 1.
+        width: New width in pixels, at least 1.
+
+    Returns:
+        (3, height, width), float32.
+    """
+    if width == 1 and height > 1:
+        # On the CPU torch 2.13 scales wrongly to one column, but rightly to one row.
+        return scale_frame(frame.mT, 1, height).mT
+    picture = frame[None].to(torch.float32, memory_format=torch.contiguous_format)
+    if frame.shape[1:] != (height, width):
+        picture = functional.interpolate(
+            picture, (height, width), mode="bilinear", antialias=True, align_corners=False
+        )
+    return picture.div_(255)[0]

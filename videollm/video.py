@@ -172,8 +172,9 @@ class VideoReader:
             cursor.close()
 
     def _read(self, cursor: Cursor, times: list[float]) -> Clip:
-        shape = (len(times), 3, self._metadata.height, self._metadata.width)
-        frames = torch.empty(shape, dtype=torch.uint8)
+        # In memory as decoders give pictures, channels last: copying and scaling are quicker so.
+        shape = (len(times), self._metadata.height, self._metadata.width, 3)
+        frames = torch.empty(shape, dtype=torch.uint8).permute(0, 3, 1, 2)
         pts_seconds = torch.empty(len(times), dtype=torch.float64)
         for place, time in enumerate(times):
             picture, seconds = cursor.frame_at(time)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from videollm.errors import RequestError
-from videollm.transforms import preprocess_frames
+from videollm.transforms import preprocess_frames, scale_frame
 
 SIDES = st.integers(1, 90)
 
@@ -63,6 +63,16 @@ def test_shrinking_averages_and_does_not_alias() -> None:
     stripes[..., ::2] = 255
     square = preprocess_frames(stripes, 16, mean=0.0, std=1.0)
     assert (square - 0.5).abs().max() < 0.05
+
+
+@pytest.mark.parametrize(("height", "width"), [(90, 2), (90, 3), (60, 1), (1, 60), (5, 7), (1, 1)])
+def test_scaling_turns_with_the_picture_down_to_one_pixel(height: int, width: int) -> None:
+    (frame,) = random_frames(1, height, width)
+    for new_height, new_width in ((40, 1), (1, 40), (1, 1)):
+        upright = scale_frame(frame, new_height, new_width)
+        turned = scale_frame(frame.transpose(1, 2), new_width, new_height).transpose(1, 2)
+        assert torch.allclose(upright, turned, atol=1e-5)
+    assert torch.equal(scale_frame(frame, height, width), frame.float() / 255)
 
 
 def test_every_frame_is_treated_alone() -> None:
