@@ -1,8 +1,10 @@
-"""Pretraining by frame-wise masked autoregression and visible alignment.
+"""Pretraining by masked autoregression, frame by frame, and visible alignment.
 
 The encoder reads visible tokens only. A decoder then predicts the teacher's features of every
 token of frame t from the encoded visible tokens of frames before t (frame 0: its own), and
-linear heads align the visible tokens themselves with the teacher.
+linear heads align the visible tokens themselves with the teacher. Decoding by token, in raster
+order, is there to compare with. A bidirectional encoder lets later frames into earlier tokens,
+so its predictions are easier than they look; a frame-causal one does not.
 
 Legend: B batch, T token frames, N patches per frame, V visible tokens per frame, D encoder
 width, P decoder width, F width of a target.
@@ -19,7 +21,7 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
 from videollm.encoder.config import VideoMAPConfig
-from videollm.encoder.decoder import FramewiseDecoder
+from videollm.encoder.decoder import AutoregressiveDecoder
 from videollm.encoder.masking import select_visible
 from videollm.encoder.pretrain_config import VideoMAPPreTrainingConfig
 from videollm.encoder.videomap import VideoMAPModel
@@ -121,13 +123,14 @@ class VideoMAPForPreTraining(PreTrainedModel):
         assert isinstance(config.encoder_config, VideoMAPConfig)
         self.encoder = VideoMAPModel(config.encoder_config)
         width = self.encoder.config.hidden_size
-        self.decoder = FramewiseDecoder(
+        self.decoder = AutoregressiveDecoder(
             input_size=width,
             hidden_size=config.decoder_hidden_size,
             target_size=config.target_dim,
             num_layers=config.decoder_layers,
             num_heads=config.decoder_attention_heads,
             context=config.decoder_context,
+            decoding=config.decoding,
         )
         self.aligns = config.target_type == "features" and config.alignment_weight > 0
         self.alignment_heads = nn.ModuleList(
@@ -160,7 +163,8 @@ class VideoMAPForPreTraining(PreTrainedModel):
             kwargs: Ignored switches that the library passes to every model.
 
         Raises:
-            ValueError: Targets are missing, or given for pixels, or of another shape.
+            ValueError: Targets are missing, or given for pixels, or of another shape; or all
+                tokens are visible where masked ones alone are scored.
         """
         targets = self._checked_targets(pixel_values, targets)
         if visible is None:
@@ -174,11 +178,7 @@ class VideoMAPForPreTraining(PreTrainedModel):
         predictions = self.decoder(
             memory, visible, pixel_values.shape[-1] // self.encoder.config.patch_size
         )
-        if self.config.target_type == "pixels":
-            squared = (predictions.float() - targets).square().mean(dim=-1)
-            prediction_loss = _weighted_mean(squared, target_weights)
-        else:
-            prediction_loss = cosine_loss(predictions, targets, target_weights)
+        prediction_loss = self._prediction_loss(predictions, targets, target_weights, visible)
         alignment_loss = prediction_loss.new_zeros(())
         if self.aligns:
             alignment_loss = self._alignment_loss(encoded, targets, target_weights, visible)
@@ -207,6 +207,22 @@ class VideoMAPForPreTraining(PreTrainedModel):
                 f"{self.config.target_dim}"
             )
         return targets
+
+    def _prediction_loss(
+        self, predictions: Tensor, targets: Tensor, weights: Tensor | None, visible: Tensor
+    ) -> Tensor:
+        if self.config.decoding == "token":
+            hidden = (~visible).to(targets.dtype)
+            if not hidden.any():
+                raise ValueError(
+                    'decoding is "token", which scores masked tokens, and every token is visible: '
+                    'keep less than all, or decode by "frame"'
+                )
+            weights = hidden if weights is None else weights * hidden
+        if self.config.target_type == "pixels":
+            squared = (predictions.float() - targets).square().mean(dim=-1)
+            return _weighted_mean(squared, weights)
+        return cosine_loss(predictions, targets, weights)
 
     def _alignment_loss(
         self, encoded: BaseModelOutput, targets: Tensor, weights: Tensor | None, visible: Tensor

@@ -21,6 +21,8 @@ class VideoMAPPreTrainingConfig(PreTrainedConfig):
         decoder_hidden_size: Its width P.
         decoder_attention_heads: Its heads.
         decoder_context: Frames that predict frame t: "past" (before t) or "past_and_present".
+        decoding: "frame" (all tokens of a frame at once) or "token" (in raster order, masked
+            tokens scored only; the paper's ablation).
         prediction_weight: Weight of the autoregressive loss.
         alignment_weight: Weight of the visible alignment loss (features only).
         alignment_layers: Layers aligned, -1 being the output after the last norm.
@@ -45,6 +47,7 @@ class VideoMAPPreTrainingConfig(PreTrainedConfig):
     decoder_hidden_size: int = 192
     decoder_attention_heads: int = 6
     decoder_context: Literal["past", "past_and_present"] = "past"
+    decoding: Literal["frame", "token"] = "frame"
     prediction_weight: float = 1.0
     alignment_weight: float = 1.0
     alignment_layers: list[int] | tuple[int, ...] = (-1,)

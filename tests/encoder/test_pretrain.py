@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.tiny import tiny_encoder
 from videollm.encoder import VideoMAPForPreTraining, VideoMAPPreTrainingConfig
+from videollm.encoder.decoder import AutoregressiveDecoder
 from videollm.encoder.masking import random_visible
 from videollm.encoder.pretrain import cosine_loss, pixel_targets
 
@@ -64,10 +67,49 @@ def test_past_and_present_sees_its_own_frame() -> None:
     assert not torch.equal(before[:, 2], after[:, 2])
 
 
+@settings(max_examples=20, deadline=None)
+@given(changed=st.integers(0, FRAMES * 2 - 1), seed=st.integers(0, 99))
+def test_decoding_by_token_reads_only_what_stands_before(changed: int, seed: int) -> None:
+    decoder = AutoregressiveDecoder(
+        input_size=6,
+        hidden_size=16,
+        target_size=3,
+        num_layers=2,
+        num_heads=2,
+        context="past",
+        decoding="token",
+    ).eval()
+    seen = random_visible(2, FRAMES, PATCHES, 0.5, torch.Generator().manual_seed(seed))
+    memory = torch.randn(2, FRAMES, 2, 6)
+    altered = memory.clone()
+    altered[0].view(-1, 6)[changed] += 1.0
+    with torch.no_grad():
+        before, after = (decoder(item, seen, 2).flatten(1, 2) for item in (memory, altered))
+    assert torch.equal(before[1], after[1])
+    place = int(seen[0].flatten().nonzero()[changed])
+    assert torch.equal(before[0, : place + 1], after[0, : place + 1])
+    assert not torch.equal(before[0, place + 1 :], after[0, place + 1 :]) or place == (
+        FRAMES * PATCHES - 1
+    )
+
+
+def test_decoding_by_token_scores_masked_tokens_only() -> None:
+    trained = model(decoding="token", alignment_weight=0.0)
+    clip, wanted, seen = video(), targets(), visible()
+    changed = torch.where(seen[..., None], torch.randn_like(wanted), wanted)
+    with torch.no_grad():
+        first = trained(clip, targets=wanted, visible=seen).loss
+        assert torch.equal(first, trained(clip, targets=changed, visible=seen).loss)
+        with pytest.raises(ValueError, match="every token is visible"):
+            trained(clip, targets=wanted)
+
+
+@pytest.mark.parametrize("decoding", ["frame", "token"])
 @pytest.mark.parametrize("target_type", ["features", "pixels"])
-def test_gradient_reaches_every_parameter(target_type: str) -> None:
+def test_gradient_reaches_every_parameter(target_type: str, decoding: str) -> None:
     features = target_type == "features"
-    trained = model(target_type=target_type, target_dim=WIDTH if features else None).train()
+    target_dim = WIDTH if features else None
+    trained = model(target_type=target_type, target_dim=target_dim, decoding=decoding).train()
     loss = trained(video(), targets=targets() if features else None, visible=visible()).loss
     loss.backward()
     silent = [
@@ -135,6 +177,7 @@ def test_save_and_load_is_identity(tmp_path: Path) -> None:
         ({"prediction_weight": -1.0}, "must not be negative"),
         ({"decoder_hidden_size": 20}, "multiple of 8"),
         ({"decoder_depth": 3}, "no field decoder_depth"),
+        ({"decoding": "token", "decoder_context": "past_and_present"}, 'leave it at "past"'),
     ],
 )
 def test_config_refuses_contradictions(overrides: dict[str, object], message: str) -> None:
