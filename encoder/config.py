@@ -109,6 +109,8 @@ class VideoMAPConfig(PreTrainedConfig):
         rotary_theta: Base of the rotary frequencies over frames.
         norm_eps: Epsilon of the RMS norms.
         initializer_range: Standard deviation of linear weights.
+        classifier_pooling: What a classifier's head reads: "mean" (over all tokens; [CLS] alone
+            where there is one) or "attention" (a learned query reads them all).
         format_version: Version of this file format.
 
     Raises:
@@ -141,6 +143,7 @@ class VideoMAPConfig(PreTrainedConfig):
     rotary_theta: float = 100.0
     norm_eps: float = 1e-5
     initializer_range: float = 0.02
+    classifier_pooling: Literal["mean", "attention"] = "mean"
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self, **kwargs: Any) -> None:
