@@ -36,7 +36,7 @@ def test_it_holds_everything_and_only_our_namespace(unpacked: Path) -> None:
     own = [path for path in (ROOT / "videollm").glob("*.py")]
     for name in LINKED:
         own += (ROOT / name).rglob("*.py")
-    own += [*(ROOT / "train/recipes").glob("*.yaml"), *(ROOT / "encoder/csrc").glob("*")]
+    own += [*(ROOT / "train/recipes").rglob("*.yaml"), *(ROOT / "encoder/csrc").glob("*")]
     own += (path for path in (ROOT / "checkpoints/demo").rglob("*") if path.is_file())
     for path in own:
         inside = path.relative_to(ROOT)

@@ -1,6 +1,8 @@
 """Training: recipes, data, and one program for each stage.
 
     pretrain    the encoder predicts what a teacher says of frames to come
+    features    a teacher is asked once, for many runs of pretrain
+    classify    the encoder tells classes of video apart
     align       the projector learns the language model's words
     instruct    LoRA teaches the language model to answer
 
@@ -8,9 +10,19 @@ Each runs as `videollm STAGE RECIPE --key value` or `python -m videollm.train.ST
 `accelerate launch -m videollm.train.STAGE RECIPE` on several devices. The loop is the Hugging
 Face Trainer's; what is here gives it data, models, callbacks and recipes.
 
-    arguments, recipe                       what can be set, and where it comes from
+    arguments, *_arguments, fields, recipe  what can be set, and where it comes from
     stage, checkpoints, callbacks, parts    one run: resume, watch, what learns and how fast
+    averaging, pictures                     what else can watch: an average of the weights, pictures
+    draws, masks                            numbered draws, and the randomness that they carry
     toyworld_data, scene_targets            scenes as batches for pretrain and align
+    pretrain_data, pretrain_batches         what pretrain learns from
+    teaching, feature_cache                 a teacher beside the loop, or its features on disk
+    video_lists, video_entries, text_lists, published_lists, video_shards
+                                            lists of videos in every layout
+    video_clips, views, augment, rand_augment, mixing
+                                            clips of listed videos, and what is done to them
+    classify_data, classify_sets, classify_results
+                                            views to learn from and to be tested on, and scores
     toyworld_dialogues, llava_data          clips with dialogues for align and instruct
     video_files, examples, collate          real files, bad samples, packing
     building, words                         models for the stages

@@ -1,14 +1,17 @@
 """Models for the stages: a fresh encoder or a trained one, and a VideoLLM around it."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
+from safetensors import SafetensorError
 
 from videollm import encoder as encoders
 from videollm.config import VideoLLMConfig
-from videollm.encoder import VideoMAPConfig, VideoMAPModel
+from videollm.encoder import VideoMAPConfig, VideoMAPForVideoClassification, VideoMAPModel
 from videollm.errors import ModelError, RecipeError
 from videollm.llm import DEFAULT_LLM, load_tokenizer
 from videollm.loading import resolve_model
@@ -26,8 +29,14 @@ __all__ = [
     "build_encoder",
     "build_videollm",
     "checked",
+    "load_trained",
     "vision_config",
 ]
+
+Trained = TypeVar("Trained", VideoMAPModel, VideoMAPForVideoClassification)
+
+_FREE_FIELDS = frozenset({"drop_path_rate"})
+"""What a trained encoder may be given anew: no weight depends on it."""
 
 PRESETS = ("demo", "tiny", "small", "middle", "base", "large")
 
@@ -61,10 +70,55 @@ def build_encoder(args: EncoderArguments) -> VideoMAPModel:
             f"encoder: {args.encoder} is neither a preset ({', '.join(PRESETS)}) nor a folder "
             "with config.json; pretrain writes one to OUT/encoder"
         )
-    if overrides:
-        raise RecipeError("encoder_overrides: a trained encoder has its own config; leave them out")
-    with checked(args.encoder):
-        return VideoMAPModel.from_pretrained(args.encoder, dtype=torch.float32)
+    fixed = sorted(set(overrides) - _FREE_FIELDS)
+    if fixed:
+        raise RecipeError(
+            f"encoder_overrides: {', '.join(fixed)}: a trained encoder has its own config; leave "
+            f"out all but {', '.join(_FREE_FIELDS)}"
+        )
+    return load_trained(VideoMAPModel, Path(args.encoder), source="encoder", overrides=overrides)
+
+
+def load_trained(
+    kind: type[Trained], folder: Path, *, source: str, overrides: Mapping[str, Any] | None = None
+) -> Trained:
+    """Return a model of a folder, in float32, with every weight from there.
+
+    Args:
+        kind: Its class.
+        folder: Holds config.json and the weights; further weights are passed over.
+        source: The argument that named it.
+        overrides: Fields that replace those of its config.
+
+    Raises:
+        RecipeError: An override does not fit.
+        ModelError: It is of another kind, or its weights are missing or of another size.
+    """
+    with checked(f"{source}: {folder / 'config.json'}"):
+        fields = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    found = fields.get("model_type")
+    if found != VideoMAPConfig.model_type:
+        raise ModelError(
+            f"{source}: {folder} holds a model of type {found!r}, not an encoder "
+            f"({VideoMAPConfig.model_type!r}); pretrain writes one to OUT/encoder"
+        )
+    with checked(f"{source}: {folder}"):
+        config = VideoMAPConfig.from_dict({**fields, **(overrides or {})})
+    try:
+        loaded: Any = kind.from_pretrained(
+            folder, config=config, dtype=torch.float32, output_loading_info=True
+        )
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        raise ModelError(f"{source}: {folder}: {' '.join(str(error).split())}") from error
+    model, info = loaded
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise ModelError(
+            f"{source}: {folder} lacks {len(missing)} weights of a {kind.__name__}, the first "
+            f"{missing[0]}: it holds another model"
+        )
+    trained: Trained = model
+    return trained
 
 
 def vision_config(encoder: VideoMAPModel) -> VideoMAPConfig:

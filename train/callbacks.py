@@ -14,8 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_pt_utils import distributed_concat
 
 from videollm.errors import RecipeError
+from videollm.train.stage_arguments import StageArguments
 
 __all__ = ["METRICS_FILE", "FiniteGuard", "LossParts", "LossPlot", "MetricsFile", "read_metrics"]
 
@@ -77,8 +79,9 @@ class MetricsFile(TrainerCallback):
             return
         if "loss" in logs:
             now, steps = time.monotonic(), state.global_step - self._step
-            batch = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-            logs["samples_per_second"] = round(steps * batch / max(now - self._seconds, 1e-9), 3)
+            assert isinstance(args, StageArguments)
+            rate = steps * args.samples_per_step / max(now - self._seconds, 1e-9)
+            logs["samples_per_second"] = round(rate, 3)
             self._step, self._seconds = state.global_step, now
         if state.is_world_process_zero:
             self._write(_folder(args), [{"step": state.global_step, **logs}], mode="a")
@@ -89,7 +92,7 @@ class MetricsFile(TrainerCallback):
 
 
 class LossParts(TrainerCallback):
-    """Log the mean of every `*_loss` that the model returns beside its `loss`.
+    """Log the mean over all processes of every `*_loss` that the model returns beside its `loss`.
 
     The Trainer hands callbacks no outputs, so a forward hook collects them.
     """
@@ -120,8 +123,11 @@ class LossParts(TrainerCallback):
         **kwargs: object,
     ) -> None:
         """Add the means since the last loss to the record."""
-        if logs is not None and "loss" in logs and self._count:
-            logs.update({name: float(total) / self._count for name, total in self._sums.items()})
+        if logs is not None and "loss" in logs and self._sums:
+            means = torch.stack(list(self._sums.values())) / self._count
+            if args.world_size > 1:
+                means = distributed_concat(means[None]).mean(dim=0)
+            logs.update(dict(zip(self._sums, means.tolist(), strict=True)))
             self._sums, self._count = {}, 0
 
     def on_train_end(

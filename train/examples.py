@@ -55,6 +55,8 @@ def question_and_answer(question: str, answer: str) -> Dialogue:
 class BadSamples:
     """Count samples that cannot be used, write each to a file, and fail beyond a share.
 
+    The file is shared by the data workers of a run, which count what any of them found.
+
     Args:
         folder: Where `bad_samples.jsonl` goes; an older one is replaced.
         num_samples: Samples in all.
@@ -66,6 +68,7 @@ class BadSamples:
         self.num_samples = num_samples
         self.max_share = max_share
         self.reasons: dict[str, str] = {}
+        self._read_bytes = 0
         self.path.unlink(missing_ok=True)
 
     def __contains__(self, sample: str) -> bool:
@@ -78,6 +81,7 @@ class BadSamples:
             sample: Its name: file, and line or number in it.
             reason: What is wrong with it, in one line.
         """
+        self._read()
         if sample in self.reasons:
             return
         self.reasons[sample] = reason
@@ -98,6 +102,20 @@ class BadSamples:
                 f"max_bad = {self.max_share:g}; the first: {sample}: {reason}; all are listed in "
                 f"{self.path}: mend or remove them, or raise max_bad"
             )
+
+    def _read(self) -> None:
+        """Take over what other workers found since the last time."""
+        if not self.path.is_file():
+            return
+        with self.path.open("rb") as file:
+            file.seek(self._read_bytes)
+            for line in file:
+                # Another worker may be in the middle of its line.
+                if not line.endswith(b"\n"):
+                    break
+                self._read_bytes += len(line)
+                record = json.loads(line)
+                self.reasons.setdefault(record["sample"], record["reason"])
 
 
 def first_readable(

@@ -1,23 +1,26 @@
 """Which parts of a model learn, and how fast: freezing, and a learning rate for each part.
 
 Parts are told by parameter names: the encoder, the projector, the adapter (LoRA), and the
-language model. The Trainer here overrides `create_optimizer` and nothing else.
+language model. Inside an encoder the rate may fall with depth.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.data import Dataset, Sampler
 from transformers import Trainer
 
-from videollm.train.arguments import StageArguments
+from videollm.train.draws import DrawSampler, FreshDraws
+from videollm.train.stage_arguments import StageArguments
 
 __all__ = [
     "PART_NAMES",
     "PartsTrainer",
     "decays",
+    "encoder_depth",
     "freeze_all_but",
     "keep_evaluating",
     "parameter_groups",
@@ -30,6 +33,9 @@ PART_NAMES: tuple[Part, ...] = ("encoder", "projector", "adapter", "language_mod
 _NO_DECAY = re.compile(
     r"(^|[._])(bias|norm\d*|A_log|D|\w*table|\w*token|\w*queries|pos_embed\w*)([._]|$)"
 )
+
+_LAYER = re.compile(r"(?:^|\.)layers\.(\d+)\.")
+_STEM = re.compile(r"(^|\.)(embed|cls_token)(\.|$)")
 
 
 def part_of(name: str) -> Part:
@@ -74,15 +80,32 @@ def keep_evaluating(module: nn.Module) -> None:
     module.register_forward_pre_hook(settle)
 
 
+def encoder_depth(name: str) -> int | None:
+    """Return how deep in the encoder a parameter lies: 0 for what comes before its layers.
+
+    Layer i, Mamba or Transformer alike, is at i + 1; None is behind the last layer: the last
+    norm and every head.
+    """
+    match = _LAYER.search(name)
+    if match:
+        return int(match.group(1)) + 1
+    return 0 if _STEM.search(name) else None
+
+
 def parameter_groups(model: nn.Module, args: StageArguments) -> list[dict[str, Any]]:
-    """Return the optimizer's groups: one for each part and kind of decay that has parameters.
+    """Return the optimizer's groups: one for each part, depth and kind of decay that there is.
+
+    With `layer_decay` d, a parameter of the encoder that has n layers above it, the head counted
+    as one, learns at the rate of the encoder times d ** n.
 
     Args:
         model: Parameters that do not require a gradient are left out.
-        args: Learning rates and weight decay.
+        args: Learning rates, their decay with depth, and weight decay.
 
     Returns:
         Groups with `params`, `lr`, `weight_decay` and, to read logs by, `name`.
+
+    Source: layer-wise rates as in BEiT (arXiv 2106.08254), section 3.1.
     """
     rates: dict[Part, float | None] = {
         "encoder": args.encoder_learning_rate,
@@ -90,26 +113,61 @@ def parameter_groups(model: nn.Module, args: StageArguments) -> list[dict[str, A
         "adapter": args.adapter_learning_rate,
         "language_model": None,
     }
-    groups: dict[tuple[Part, bool], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            groups.setdefault((part_of(name), decays(name, parameter)), []).append(parameter)
+    named = [(name, item) for name, item in model.named_parameters() if item.requires_grad]
+    depths = {
+        name: encoder_depth(name) if part_of(name) == "encoder" else None for name, _ in named
+    }
+    top = 1 + max((depth for depth in depths.values() if depth is not None), default=0)
+    groups: dict[tuple[Part, int, bool], list[nn.Parameter]] = {}
+    for name, parameter in named:
+        depth = depths[name]
+        below = 0 if depth is None or args.layer_decay == 1.0 else top - depth
+        groups.setdefault((part_of(name), below, decays(name, parameter)), []).append(parameter)
     built = []
-    for (part, decayed), parameters in groups.items():
-        rate = rates[part]
+    for (part, below, decayed), parameters in groups.items():
+        rate = args.learning_rate if rates[part] is None else rates[part]
+        assert rate is not None
+        place = f", {below} below the head" if below else ""
         built.append(
             {
-                "name": f"{part}{'' if decayed else ' (no decay)'}",
+                "name": f"{part}{place}{'' if decayed else ' (no decay)'}",
                 "params": parameters,
-                "lr": args.learning_rate if rate is None else rate,
+                "lr": rate * args.layer_decay**below,
                 "weight_decay": args.weight_decay if decayed else 0.0,
             }
         )
     return built
 
 
+Batch = dict[str, Tensor]
+
+
 class PartsTrainer(Trainer):
-    """The library's Trainer with a learning rate for each part of the model."""
+    """The library's Trainer with learning rates by part, numbered draws, and a teacher's place.
+
+    Args:
+        complete: Called with every batch once it is on the device; None: batches are complete.
+        kwargs: The library's own arguments.
+    """
+
+    def __init__(self, *, complete: Callable[[Batch], Batch] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._complete = complete
+
+    def _prepare_inputs(self, inputs: Batch) -> Batch:
+        inputs = super()._prepare_inputs(inputs)
+        return inputs if self._complete is None else self._complete(inputs)
+
+    def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int] | None:
+        dataset = self.train_dataset if train_dataset is None else train_dataset
+        if isinstance(dataset, FreshDraws):
+            assert isinstance(self.args, StageArguments)
+            assert self.args.data_seed is not None
+            return DrawSampler(
+                len(dataset), self.args.data_seed, batch_size=self.args.samples_per_step
+            )
+        sampler: Sampler[int] | None = super()._get_train_sampler(train_dataset)
+        return sampler
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Return the optimizer over `parameter_groups`, built once.

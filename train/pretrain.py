@@ -4,31 +4,30 @@
 """
 
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from videollm.encoder import VideoMAPForPreTraining, VideoMAPPreTrainingConfig
+from videollm.encoder import VideoMAPForPreTraining, VideoMAPModel, VideoMAPPreTrainingConfig
 from videollm.errors import RecipeError
 from videollm.train.arguments import DataArguments, EncoderArguments, PretrainArguments
 from videollm.train.building import build_encoder, checked, vision_config
-from videollm.train.scene_targets import TARGET_SIZE
+from videollm.train.pictures import PredictionPictures
+from videollm.train.pretrain_data import PretrainData, PretrainTargets, build_data, build_targets
 from videollm.train.stage import Run, run_stage, run_training
-from videollm.train.toyworld_data import SceneCollator, ToyWorldScenes, check_frames
-from videollm.train.video_files import FrameCollator, VideoFiles, list_videos
+from videollm.train.view_arguments import ViewArguments
 
-__all__ = ["main", "pretrain"]
+__all__ = ["ENCODER_FOLDER", "main", "pretrain"]
 
 ENCODER_FOLDER = "encoder"
 
-Collator = Callable[[list[Any]], dict[str, Tensor]]
-
 
 def pretrain(
-    run: Run, encoder_args: EncoderArguments, objective: PretrainArguments, data: DataArguments
+    run: Run,
+    encoder_args: EncoderArguments,
+    objective: PretrainArguments,
+    data: DataArguments,
+    views: ViewArguments,
 ) -> None:
     """Train an encoder and write it to `OUT/encoder`.
 
@@ -37,49 +36,78 @@ def pretrain(
         encoder_args: The encoder to start from.
         objective: What it predicts.
         data: What it sees.
+        views: How clips are cut from videos and changed.
 
     Raises:
         RecipeError: Arguments contradict each other.
-        DataError: The videos cannot be used.
+        ModelError: The encoder or the teacher cannot be had.
+        DataError: The videos, or the teacher's cached features, cannot be used.
     """
-    if objective.teacher == "scene" and data.dataset != "toyworld":
-        raise RecipeError(
-            f"teacher: scene knows the toy world only, not dataset {data.dataset}: use pixels"
-        )
-    if data.dataset == "llava":
-        raise RecipeError("dataset: llava given; pretrain takes toyworld or videos (no text)")
     # Losses are asked for by the inputs that are always there.
     run.args.label_names = ["pixel_values"]
     run.args.prediction_loss_only = True
-    model = build_model(encoder_args, objective)
-    encoder = vision_config(model.encoder)
-    check_frames(data.num_frames, encoder)
-    if objective.subclip_frames:
-        check_frames(objective.subclip_frames, encoder, name="subclip_frames")
-    dataset, validation, collator = _build_data(run, objective, data, model)
-    run_training(run, model, collator=collator, dataset=dataset, validation=validation)
+    encoder = build_encoder(encoder_args)
+    config = vision_config(encoder)
+    targets = build_targets(run, objective, data, config)
+    found = build_data(run, objective, data, views, config, targets.cache)
+    model = build_model(encoder, objective, targets.size)
+    pictures = []
+    if objective.picture_steps:
+        draw = PredictionPictures(
+            lambda: picture_batch(run, found, targets), objective.picture_steps
+        )
+        pictures.append(draw)
+    run_training(
+        run,
+        model,
+        collator=found.collator,
+        dataset=found.train,
+        validation=found.validation,
+        complete=targets.teaching,
+        clips_per_sample=views.repeats,
+        callbacks=pictures,
+    )
     if run.args.should_save:
         model.encoder.save_pretrained(run.args.folder / ENCODER_FOLDER)
 
 
+def picture_batch(run: Run, data: PretrainData, targets: PretrainTargets) -> dict[str, Tensor]:
+    """Return the batch that pictures are drawn of: the data's first sample, on the device."""
+    batch = data.collator([data.train[0]])
+    batch = {name: item.to(run.args.device) for name, item in batch.items()}
+    return batch if targets.teaching is None else targets.teaching(batch, keep_attention=True)
+
+
 def build_model(
-    encoder_args: EncoderArguments, objective: PretrainArguments
+    encoder: VideoMAPModel, objective: PretrainArguments, target_size: int | None
 ) -> VideoMAPForPreTraining:
     """Return the pretraining model around a fresh or a trained encoder.
+
+    Args:
+        encoder: Its weights are taken over.
+        objective: What it predicts.
+        target_size: Width of a teacher's feature; None for pixels.
 
     Raises:
         RecipeError: The objective does not fit the encoder.
     """
-    encoder = build_encoder(encoder_args)
+    tokens = vision_config(encoder).grid_size ** 2
+    whole = [keep for keep in objective.keep_ratios if round(tokens * keep) == tokens]
+    if objective.decoding == "token" and whole:
+        raise RecipeError(
+            f"keep_ratios: {whole[0]} leaves all {tokens} tokens of a frame visible, and decoding: "
+            "token scores those that are not: keep less, or use decoding: frame"
+        )
     with checked("pretrain"):
         config = VideoMAPPreTrainingConfig(
             encoder_config=encoder.config,
-            target_type="features" if objective.teacher == "scene" else "pixels",
-            target_dim=TARGET_SIZE if objective.teacher == "scene" else None,
+            target_type="pixels" if target_size is None else "features",
+            target_dim=target_size,
             decoder_layers=objective.decoder_layers,
             decoder_hidden_size=objective.decoder_hidden_size,
             decoder_attention_heads=objective.decoder_attention_heads,
             decoder_context=objective.decoder_context,
+            decoding=objective.decoding,
             prediction_weight=objective.prediction_weight,
             alignment_weight=objective.alignment_weight,
             alignment_layers=objective.alignment_layers,
@@ -89,32 +117,9 @@ def build_model(
     return model
 
 
-def _build_data(
-    run: Run, objective: PretrainArguments, data: DataArguments, model: VideoMAPForPreTraining
-) -> tuple[Dataset[Any], Dataset[Any] | None, Collator]:
-    encoder, seed = vision_config(model.encoder), run.args.seed
-    if data.dataset == "toyworld":
-        validation = None
-        if data.validation_clips:
-            validation = ToyWorldScenes("val", data.validation_clips, data.world_seed)
-        collator: Collator = SceneCollator(
-            encoder=encoder, objective=objective, num_frames=data.num_frames, seed=seed
-        )
-        return ToyWorldScenes("train", data.num_clips, data.world_seed), validation, collator
-    folder = Path(data.media_folder) if data.media_folder else None
-    files = VideoFiles(
-        list_videos([Path(item) for item in data.data_path], folder),
-        num_frames=data.num_frames,
-        output=run.args.folder,
-        max_bad=data.max_bad,
-    )
-    keep = tuple(objective.keep_ratios)
-    return files, None, FrameCollator(encoder=encoder, keep_ratios=keep, seed=seed)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
-    groups = (EncoderArguments, PretrainArguments, DataArguments)
+    groups = (EncoderArguments, PretrainArguments, DataArguments, ViewArguments)
     return run_stage(argv, stage="pretrain", groups=groups, body=pretrain)
 
 

@@ -110,7 +110,11 @@ def _check_stage(path: Path, values: dict[str, Any], stage: str) -> None:
 
 
 def parse_recipe(
-    arguments: Sequence[str], *, stage: str, groups: Sequence[type[Any]]
+    arguments: Sequence[str],
+    *,
+    stage: str,
+    groups: Sequence[type[Any]],
+    recipes_of: str | None = None,
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the filled dataclasses of a run, and the flat values that they were filled with.
 
@@ -118,6 +122,7 @@ def parse_recipe(
         arguments: The command line: a recipe, then `--key value` pairs.
         stage: Name of the program, as in `videollm STAGE RECIPE`.
         groups: Dataclasses to fill; their field names are disjoint.
+        recipes_of: Stage whose recipes it reads; its own where None.
 
     Returns:
         One instance of each group, and every resolved value by name.
@@ -129,7 +134,7 @@ def parse_recipe(
         cast(Any, list(groups)),  # its annotation asks for a private protocol
         prog=f"videollm {stage}",
         usage=f"videollm {stage} RECIPE [--key value ...]",
-        epilog=f"example: videollm {stage} tiny_{stage} --max_steps 10 --output_dir runs/try",
+        epilog=f"example: videollm {stage} tiny_{recipes_of or stage} --output_dir runs/try",
         allow_abbrev=False,
     )
     if any(argument in ("-h", "--help") for argument in arguments):
@@ -146,7 +151,7 @@ def parse_recipe(
 
     path = find_recipe(arguments[0])
     values = _load(path)
-    _check_stage(path, values, stage)
+    _check_stage(path, values, recipes_of or stage)
     _refuse_unknown(str(path), list(values), known)
     parser.source = str(path)
     namespace, rest = parser.parse_known_args(

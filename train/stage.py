@@ -5,19 +5,21 @@ and writes its result. The loop is the Trainer's.
 """
 
 import logging
+import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import Dataset
+from transformers import EvalPrediction, TrainerCallback
 from transformers.utils import logging as hf_logging
 
 from videollm.errors import VideoLLMError
 from videollm.runtime import configure_logging, set_seed
-from videollm.train.arguments import StageArguments
+from videollm.train.averaging import WeightAverage, load_average
 from videollm.train.callbacks import FiniteGuard, LossParts, LossPlot, MetricsFile
 from videollm.train.checkpoints import (
     MarkComplete,
@@ -27,8 +29,11 @@ from videollm.train.checkpoints import (
 )
 from videollm.train.parts import PartsTrainer
 from videollm.train.recipe import parse_recipe, write_recipe
+from videollm.train.stage_arguments import StageArguments
 
-__all__ = ["Run", "run_stage", "run_training"]
+__all__ = ["Run", "apply_batch_settings", "run_stage", "run_training"]
+
+Batch = dict[str, Tensor]
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +67,7 @@ def run_stage(
     stage: str,
     groups: Sequence[type[Any]],
     body: Callable[..., None],
+    recipes_of: str | None = None,
 ) -> int:
     """Run a stage's program and return its exit code.
 
@@ -70,6 +76,7 @@ def run_stage(
         stage: Name of the program.
         groups: Dataclasses of arguments, before `StageArguments`.
         body: Called with the `Run` and one instance of each group.
+        recipes_of: Stage whose recipes it reads; its own where None.
 
     Returns:
         0; 2 after an error that the user can mend, told in one line on stderr; 130 when the
@@ -80,7 +87,9 @@ def run_stage(
     hf_logging.disable_progress_bar()
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        filled, values = parse_recipe(given, stage=stage, groups=(*groups, StageArguments))
+        filled, values = parse_recipe(
+            given, stage=stage, groups=(*groups, StageArguments), recipes_of=recipes_of
+        )
         args: StageArguments = filled[-1]
         checkpoint = find_resume_point(args.folder, args.resume)
         set_seed(args.seed)
@@ -99,6 +108,29 @@ def run_stage(
     return 0
 
 
+def apply_batch_settings(
+    args: StageArguments, *, num_samples: int, clips_per_sample: int = 1
+) -> None:
+    """Settle what depends on the global batch: learning rates that scale, warm-up in epochs.
+
+    Args:
+        args: Changed in place.
+        num_samples: Samples of one epoch.
+        clips_per_sample: Clips that the model sees of each sample.
+    """
+    samples = args.samples_per_step
+    if args.batch_size_of_rates:
+        factor = samples * clips_per_sample / args.batch_size_of_rates
+        args.learning_rate *= factor
+        for name in ("encoder", "projector", "adapter"):
+            key = f"{name}_learning_rate"
+            if getattr(args, key) is not None:
+                setattr(args, key, getattr(args, key) * factor)
+        logger.info("%d clips a step: rates times %g", samples * clips_per_sample, factor)
+    if args.warmup_epochs:
+        args.warmup_steps = max(1, round(args.warmup_epochs * math.ceil(num_samples / samples)))
+
+
 def run_training(
     run: Run,
     model: nn.Module,
@@ -106,6 +138,10 @@ def run_training(
     collator: Callable[[list[Any]], dict[str, Any]],
     dataset: Dataset[Any],
     validation: Dataset[Any] | None = None,
+    complete: Callable[[Batch], Batch] | None = None,
+    clips_per_sample: int = 1,
+    callbacks: Sequence[TrainerCallback] = (),
+    metrics: Callable[[EvalPrediction], dict[str, float]] | None = None,
 ) -> None:
     """Train a model in place, from the run's checkpoint where there is one.
 
@@ -117,7 +153,14 @@ def run_training(
         collator: Makes a batch of samples.
         dataset: Samples to learn from.
         validation: Samples whose loss is logged when `eval_strategy` asks for it.
+        complete: What batches lack is added by it, on the device.
+        clips_per_sample: What a sample counts as where rates scale with the global batch.
+        callbacks: What watches this run beside the usual ones.
+        metrics: From validation predictions to numbers to log.
     """
+    apply_batch_settings(
+        run.args, num_samples=len(cast(Sized, dataset)), clips_per_sample=clips_per_sample
+    )
     if run.args.should_save:
         write_recipe(run.args.folder, stage=run.stage, values=run.values)
         set_aside_incomplete(run.args.folder)
@@ -127,7 +170,17 @@ def run_training(
         data_collator=collator,
         train_dataset=dataset,
         eval_dataset=validation,
-        callbacks=[LossParts(), MetricsFile(), FiniteGuard(), MarkComplete(), LossPlot()],
+        complete=complete,
+        compute_metrics=metrics,
+        callbacks=[
+            *callbacks,
+            *([WeightAverage(average, run.checkpoint)] if (average := run.args.ema_decay) else []),
+            LossParts(),
+            MetricsFile(),
+            FiniteGuard(),
+            MarkComplete(),  # last of all that write into a checkpoint
+            LossPlot(),
+        ],
     )
     if hasattr(model, "config"):
         # The Trainer sets this switch of language models on any config; ours has no such field.
@@ -136,7 +189,10 @@ def run_training(
         trainer.train()
     elif run.is_finished:
         logger.info("%s is the last step already; nothing is left to train", run.checkpoint)
-        trainer._load_from_checkpoint(str(run.checkpoint))
+        if average:
+            load_average(model, run.checkpoint)
+        else:
+            trainer._load_from_checkpoint(str(run.checkpoint))
     else:
         logger.info("Resuming from %s", run.checkpoint)
         trainer.train(resume_from_checkpoint=str(run.checkpoint))

@@ -18,15 +18,22 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from videollm.encoder import VideoMAPConfig
-from videollm.encoder.masking import random_visible
 from videollm.errors import RecipeError
 from videollm.toyworld.render import render_frames, uniform_times
 from videollm.toyworld.scene import Scene, make_scene
 from videollm.train.arguments import PretrainArguments
+from videollm.train.pretrain_batches import PretrainBatches
 from videollm.train.scene_targets import balanced_weights, region_words, scene_targets
 from videollm.transforms import preprocess_frames
 
-__all__ = ["MaskDrawer", "SceneCollator", "ToyWorldScenes", "WordCollator", "batch_generator"]
+__all__ = [
+    "SceneCollator",
+    "ToyWorldScenes",
+    "WordCollator",
+    "batch_generator",
+    "check_frames",
+    "scene_name",
+]
 
 Times = NDArray[np.float64]
 
@@ -54,28 +61,14 @@ class ToyWorldScenes(Dataset[Scene]):
         return make_scene(self.split, index, self.seed)
 
 
+def scene_name(scene: Scene) -> str:
+    """Return what a cache of features calls a scene."""
+    return f"{scene.split}-{scene.seed}-{scene.index}"
+
+
 def batch_generator(seed: int, indices: Sequence[int]) -> np.random.Generator:
     """Return the randomness of one batch, which depends on the seed and its samples alone."""
     return np.random.default_rng([seed, *indices])
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MaskDrawer:
-    """Which tokens the encoder sees in a batch: one ratio for all, the same number a frame.
-
-    Args:
-        keep_ratios: Shares of visible tokens to draw from.
-        num_tokens: Patches N of a frame.
-    """
-
-    keep_ratios: tuple[float, ...]
-    num_tokens: int
-
-    def draw(self, batch: int, num_frames: int, rng: np.random.Generator) -> Tensor:
-        """Return (B, S, N) bool."""
-        keep = float(rng.choice(self.keep_ratios))
-        generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-        return random_visible(batch, num_frames, self.num_tokens, keep, generator)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,31 +77,31 @@ class SceneCollator:
 
     Args:
         encoder: Frame, patch and tubelet size.
-        objective: Teacher, keep ratios and the share of batches that see a short window.
+        objective: Teacher, and the share of batches that see a short window.
         num_frames: Frames T of a whole clip.
-        seed: Seed of masks and windows.
+        seed: Seed of windows.
+        batches: Masks, and a teacher's features.
     """
 
     encoder: VideoMAPConfig
     objective: PretrainArguments
     num_frames: int
     seed: int
+    batches: PretrainBatches
 
     def __call__(self, scenes: list[Scene]) -> dict[str, Tensor]:
-        """Return `pixel_values`, `visible` and, for the teacher "scene", `targets` and weights."""
-        rng = batch_generator(self.seed, [scene.index for scene in scenes])
+        """Return `pixel_values` and `visible`, or the plan of a mask that waits for a teacher.
+
+        For the teacher "scene", `targets` and `target_weights` too.
+        """
+        draws = [scene.index for scene in scenes]
+        rng = batch_generator(self.seed, draws)
         windows = self._windows(len(scenes), rng)
-        size, grid, tubelet = self.encoder.image_size, self.encoder.grid_size, self._tubelet
-        frames = [
-            preprocess_frames(render_frames(scene, size=size, times=times).frames, size)
-            for scene, times in zip(scenes, windows, strict=True)
-        ]
-        masks = MaskDrawer(keep_ratios=tuple(self.objective.keep_ratios), num_tokens=grid * grid)
-        num_steps = len(windows[0]) // tubelet
-        batch = {
-            "pixel_values": torch.stack(frames),
-            "visible": masks.draw(len(scenes), num_steps, rng),
-        }
+        grid, tubelet = self.encoder.grid_size, self.encoder.tubelet_size
+        frames = [self._draw(scene, times) for scene, times in zip(scenes, windows, strict=True)]
+        batch = self.batches.make(
+            torch.stack(frames), draws, [scene_name(scene) for scene in scenes]
+        )
         if self.objective.teacher == "scene":
             pairs = [
                 scene_targets(scene, times, grid=grid, tubelet=tubelet)
@@ -118,9 +111,15 @@ class SceneCollator:
             batch["target_weights"] = balanced_weights(torch.stack([full for _, full in pairs]))
         return batch
 
-    @property
-    def _tubelet(self) -> int:
-        return self.encoder.tubelet_size
+    def look(self, scenes: list[Scene]) -> tuple[Tensor, list[str]]:
+        """Return whole clips (B, T, 3, height, width) as a teacher sees them, and their names."""
+        times = uniform_times(self.num_frames)
+        frames = torch.stack([self._draw(scene, times) for scene in scenes])
+        return frames, [scene_name(scene) for scene in scenes]
+
+    def _draw(self, scene: Scene, times: Times) -> Tensor:
+        size = self.encoder.image_size
+        return preprocess_frames(render_frames(scene, size=size, times=times).frames, size)
 
     def _windows(self, batch: int, rng: np.random.Generator) -> list[Times]:
         """Return the times of each clip: all of them, or a short window of each at random."""

@@ -6,68 +6,42 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from videollm.clip import Clip
-from videollm.encoder import VideoMAPConfig
-from videollm.errors import DataError
-from videollm.sampling import load_clip
-from videollm.train.examples import BadSamples, first_readable
-from videollm.train.toyworld_data import MaskDrawer, batch_generator
-from videollm.transforms import preprocess_frames
+from videollm.train.augment import Augment
+from videollm.train.draws import FreshDraws, draw_generator
+from videollm.train.pretrain_batches import PretrainBatches
+from videollm.train.video_clips import ClipPolicy, EntryReader
+from videollm.train.video_lists import VideoEntry
 
-__all__ = ["FrameCollator", "FrameSample", "VideoFiles", "list_videos"]
+__all__ = ["FrameCollator", "FrameSample", "VideoFiles"]
 
-_SUFFIXES = frozenset(
-    (".3gp", ".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg")
-    + (".ogv", ".ts", ".webm", ".wmv")
-)
+_STREAM = 4
 
 
 @dataclass(frozen=True, slots=True)
 class FrameSample:
-    """Hold the frames of one file.
+    """Hold views of one file.
 
     Args:
-        index: Which sample was asked for.
-        clip: Its frames.
+        draw: Its number.
+        name: What a cache of features calls the clip that was read.
+        views: (V, T, 3, S, S), float32, normalised.
     """
 
-    index: int
-    clip: Clip
+    draw: int
+    name: str
+    views: Tensor
 
 
-def list_videos(paths: Sequence[Path], media_folder: Path | None = None) -> list[Path]:
-    """Return the video files behind files, folders (searched through) and lists.
-
-    A list is a `.txt` file with a path a line, or a `.csv` whose first column is a path.
-
-    Raises:
-        DataError: A path does not exist, or nothing was found.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            found += sorted(item for item in path.rglob("*") if item.suffix.lower() in _SUFFIXES)
-        elif path.suffix.lower() in (".txt", ".csv") and path.is_file():
-            base = media_folder or path.parent
-            lines = path.read_text(encoding="utf-8").splitlines()
-            found += [base / line.split(",")[0].strip() for line in lines if line.strip()]
-        elif path.is_file():
-            found.append(path)
-        else:
-            raise DataError(f"data_path: {path}: no such file or folder")
-    if not found:
-        raise DataError(f"data_path: no video in {', '.join(map(str, paths))}")
-    return found
-
-
-class VideoFiles(Dataset[FrameSample]):
-    """Clips of video files, frames spread evenly over each.
+class VideoFiles(FreshDraws[FrameSample]):
+    """Views of listed videos.
 
     Args:
-        files: Paths.
-        num_frames: Frames of a clip.
+        entries: Videos.
+        policy: Which frames make a clip.
+        augment: What makes a view of a clip.
+        repeats: Views V of a clip.
+        seed: Of the frames and views.
         output: Folder for the report on bad samples.
         max_bad: Largest share of bad files, 0 to 1.
 
@@ -76,57 +50,52 @@ class VideoFiles(Dataset[FrameSample]):
     """
 
     def __init__(
-        self, files: Sequence[Path], *, num_frames: int, output: Path, max_bad: float
+        self,
+        entries: Sequence[VideoEntry],
+        *,
+        policy: ClipPolicy,
+        augment: Augment,
+        repeats: int,
+        seed: int,
+        output: Path,
+        max_bad: float,
     ) -> None:
-        self.num_frames = num_frames
-        self.bad = BadSamples(output, num_samples=len(files), max_share=max_bad)
-        for path in files:
-            if not path.is_file():
-                self.bad.add(str(path), "missing")
-        self.bad.check()
-        self.files = [path for path in files if str(path) not in self.bad]
+        self.reader = EntryReader(entries, policy, output=output, max_bad=max_bad)
+        self.augment, self.repeats, self.seed = augment, repeats, seed
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.reader.entries)
 
-    def __getitem__(self, index: int) -> FrameSample:
-        """Return the clip of file `index`, or of the next one that can be read.
+    def __getitem__(self, draw: int) -> FrameSample:
+        """Return views of file `draw % len`, or of the next one that can be read.
 
         Raises:
             DataError: Too many files cannot be read.
-            IndexError: There is no such file.
         """
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        _, clip = first_readable(self.files, index, load=self._load, name=str, bad=self.bad)
-        return FrameSample(index, clip)
-
-    def _load(self, path: Path) -> Clip:
-        return load_clip(path, num_frames=self.num_frames)
+        rng = draw_generator(self.seed, draw, _STREAM)
+        entry, clip = self.reader.read(draw % len(self), rng)
+        views = [self.augment(clip.frames, rng) for _ in range(self.repeats)]
+        return FrameSample(draw, entry.clip_name, torch.stack(views))
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrameCollator:
-    """Make a batch of clips to pretrain on their own pixels.
+    """Make a batch of clips to pretrain on.
 
     Args:
-        encoder: Frame, patch and tubelet size.
-        keep_ratios: Shares of visible tokens to draw from.
-        seed: Seed of the masks.
+        batches: Masks, and a teacher's features.
     """
 
-    encoder: VideoMAPConfig
-    keep_ratios: tuple[float, ...]
-    seed: int
+    batches: PretrainBatches
 
     def __call__(self, samples: list[FrameSample]) -> dict[str, Tensor]:
-        """Return `pixel_values` and `visible`."""
-        rng = batch_generator(self.seed, [sample.index for sample in samples])
-        size, grid = self.encoder.image_size, self.encoder.grid_size
-        frames = [preprocess_frames(sample.clip.frames, size) for sample in samples]
-        num_steps = frames[0].shape[0] // self.encoder.tubelet_size
-        masks = MaskDrawer(keep_ratios=self.keep_ratios, num_tokens=grid * grid)
-        return {
-            "pixel_values": torch.stack(frames),
-            "visible": masks.draw(len(samples), num_steps, rng),
-        }
+        """Return `pixel_values` (B * V, ...) and what the objective needs beside them."""
+        frames, names = self.look(samples)
+        repeats = len(samples[0].views)
+        draws = [repeats * sample.draw + view for sample in samples for view in range(repeats)]
+        return self.batches.make(frames, draws, names)
+
+    def look(self, samples: list[FrameSample]) -> tuple[Tensor, list[str]]:
+        """Return clips (B * V, T, 3, S, S) as a teacher sees them, and their names."""
+        names = [sample.name for sample in samples for _ in sample.views]
+        return torch.cat([sample.views for sample in samples]), names

@@ -59,6 +59,20 @@ PROGRAMS = (
         example="Example: videollm pretrain RECIPE --max_steps 100 --output_dir runs/encoder",
     ),
     Program(
+        name="features",
+        module="videollm.train.features",
+        extra="train",
+        summary="Ask a teacher once about every clip, for pretraining.",
+        example="Example: videollm features RECIPE --teacher_model NAME --output_dir runs/cache",
+    ),
+    Program(
+        name="classify",
+        module="videollm.train.classify",
+        extra="train",
+        summary="Teach the encoder to tell classes of video apart.",
+        example="Example: videollm classify RECIPE --encoder FOLDER --output_dir runs/classes",
+    ),
+    Program(
         name="align",
         module="videollm.train.align",
         extra="train",

@@ -13,7 +13,6 @@ from transformers import TrainerControl, TrainerState
 
 from videollm.errors import RecipeError
 from videollm.train import instruct, pretrain
-from videollm.train.arguments import StageArguments
 from videollm.train.callbacks import (
     METRICS_FILE,
     PLOT_FILE,
@@ -22,6 +21,7 @@ from videollm.train.callbacks import (
     MetricsFile,
     read_metrics,
 )
+from videollm.train.stage_arguments import StageArguments
 
 QUIET = ["--disable_tqdm", "true", "--save_strategy", "no"]
 

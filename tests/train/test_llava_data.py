@@ -1,4 +1,4 @@
-"""LLaVA files and video lists: bad samples are skipped, counted, reported, and too many end it."""
+"""LLaVA files: bad samples are skipped, counted, reported, and too many end it."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,6 @@ from videollm.train.llava_data import (
     parse_record,
     read_records,
 )
-from videollm.train.video_files import VideoFiles, list_videos
 
 GOOD = [{"from": "human", "value": "<video>\nWhat is it?"}, {"from": "gpt", "value": "a test"}]
 
@@ -182,25 +181,3 @@ def test_a_sample_is_counted_once(tmp_path: Path) -> None:
     bad.add("b", "broken")
     with pytest.raises(DataError, match=r"2 of 4 .* the first: a: broken"):
         bad.check()
-
-
-def test_videos_come_from_folders_lists_and_files(tmp_path: Path, media: Path) -> None:
-    listed = tmp_path / "list.csv"
-    listed.write_text("good.mp4,3\nother.mp4,1\n")
-    assert list_videos([media]) == [media / f"{n}.mp4" for n in ("good", "other", "text")]
-    assert list_videos([listed], media) == [media / "good.mp4", media / "other.mp4"]
-    assert list_videos([media / "good.mp4"]) == [media / "good.mp4"]
-    with pytest.raises(DataError, match="no such file or folder"):
-        list_videos([tmp_path / "absent"])
-    with pytest.raises(DataError, match="no video in"):
-        list_videos([tmp_path])
-
-
-def test_video_files_skip_what_cannot_be_read(tmp_path: Path, media: Path) -> None:
-    files = [media / "text.mp4", media / "good.mp4", tmp_path / "gone.mp4"]
-    data = VideoFiles(files, num_frames=4, output=tmp_path, max_bad=0.7)
-    assert len(data) == 2
-    assert data[0].clip.num_frames == data[1].clip.num_frames == 4
-    text = (tmp_path / BAD_SAMPLES_FILE).read_text()
-    assert "gone.mp4" in text
-    assert "text.mp4" in text

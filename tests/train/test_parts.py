@@ -10,14 +10,15 @@ from tests.tiny import tiny_encoder
 from videollm.encoder import VideoMAPModel
 from videollm.lora import attach_lora
 from videollm.model import VideoLLMForConditionalGeneration
-from videollm.train.arguments import StageArguments
 from videollm.train.parts import (
     decays,
+    encoder_depth,
     freeze_all_but,
     keep_evaluating,
     parameter_groups,
     part_of,
 )
+from videollm.train.stage_arguments import StageArguments
 
 TINY = tiny_encoder(num_layers=2, layer_pattern="MT")
 
@@ -96,3 +97,22 @@ def test_frozen_part_stays_in_evaluation_mode() -> None:
     ones = torch.ones(1000)
     assert torch.equal(whole(ones), ones)
     assert whole.training
+
+
+@pytest.mark.parametrize("pattern", ["MMMMT", "M", "T"])
+def test_rates_fall_with_depth_in_layers_of_every_kind(pattern: str, tmp_path: Path) -> None:
+    encoder = VideoMAPModel(tiny_encoder(layer_pattern=pattern))
+    args = StageArguments(output_dir=str(tmp_path), learning_rate=1.0, layer_decay=0.5)
+    names = {id(parameter): name for name, parameter in encoder.named_parameters()}
+    rates = {
+        names[id(parameter)]: group["lr"]
+        for group in parameter_groups(encoder, args)
+        for parameter in group["params"]
+    }
+    assert rates.keys() == set(names.values())
+    for name, rate in rates.items():
+        depth = encoder_depth(name)
+        assert rate == (1.0 if depth is None else 0.5 ** (6 - depth)), name
+    assert {encoder_depth(name) for name in rates} == {0, 1, 2, 3, 4, 5, None}
+    assert encoder_depth("norm.weight") is None
+    assert encoder_depth("encoder.layers.3.mixer.in_proj.weight") == 4

@@ -2,46 +2,38 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
-from transformers import LlamaForCausalLM, TrainerState
+from transformers import LlamaForCausalLM
 
+from tests.train.runs import (
+    assert_same,
+    encoder_with,
+    killed_at,
+    losses,
+    run,
+    weights,
+)
 from tests.videollm.drawn import draw_video, numbered_frames
 from videollm.encoder import VideoMAPModel
 from videollm.loading import load_model
 from videollm.lora import load_adapter
 from videollm.model import VideoLLMForConditionalGeneration
-from videollm.train import align, instruct, pretrain
+from videollm.train import align
 from videollm.train.callbacks import read_metrics
 from videollm.train.checkpoints import MARKER
 from videollm.train.recipe import RECIPE_FILE
 
-PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {
-    "pretrain": pretrain.main,
-    "align": align.main,
-    "instruct": instruct.main,
-}
-TINY_ENCODER = {
-    "image_size": 32,
-    "hidden_size": 32,
-    "num_layers": 3,
-    "num_attention_heads": 2,
-    "state_size": 4,
-    "layer_pattern": "MMT",
-}
-QUIET = ["--disable_tqdm", "true"]
+STAGES = ("pretrain", "align", "instruct")
 
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory, tiny_llm: Path) -> dict[str, Path]:
     """Run the three tiny recipes one after the other and return their folders."""
     root = tmp_path_factory.mktemp("stages")
-    folders = {stage: root / stage for stage in PROGRAMS}
+    folders = {stage: root / stage for stage in STAGES}
     run("pretrain", "tiny_pretrain", folders["pretrain"])
     overrides = ["--encoder", str(folders["pretrain"] / "encoder"), "--encoder_overrides", "{}"]
     run("align", "tiny_align", folders["align"], *overrides, "--language_model", str(tiny_llm))
@@ -54,27 +46,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory, tiny_llm: Path) -> dict[str,
     return folders
 
 
-def run(stage: str, recipe: str, output: Path, *arguments: str) -> Path:
-    assert PROGRAMS[stage]([recipe, "--output_dir", str(output), *QUIET, *arguments]) == 0
-    return output
-
-
-def losses(folder: Path) -> dict[int, float]:
-    return {item["step"]: item["loss"] for item in read_metrics(folder) if "loss" in item}
-
-
-def weights(folder: Path) -> dict[str, Tensor]:
-    name = "adapter_model" if (folder / "adapter_model.safetensors").exists() else "model"
-    return load_file(folder / f"{name}.safetensors")
-
-
-def assert_same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
-    assert first.keys() == second.keys()
-    for name, value in first.items():
-        assert torch.equal(value, second[name]), name
-
-
-@pytest.mark.parametrize("stage", PROGRAMS)
+@pytest.mark.parametrize("stage", STAGES)
 def test_tiny_recipe_writes_what_it_promises(parts: dict[str, Path], stage: str) -> None:
     folder = parts[stage]
     for name in (RECIPE_FILE, "metrics.jsonl", "loss.png", f"checkpoint-2/{MARKER}"):
@@ -92,7 +64,7 @@ def test_each_part_of_a_loss_is_logged(parts: dict[str, Path]) -> None:
     assert record["loss"] == pytest.approx(record["cosine_loss"] + record["norm_loss"], rel=1e-5)
 
 
-@pytest.mark.parametrize("stage", PROGRAMS)
+@pytest.mark.parametrize("stage", STAGES)
 def test_demo_recipe_runs(
     stage: str, parts: dict[str, Path], tiny_llm: Path, tmp_path: Path
 ) -> None:
@@ -100,7 +72,7 @@ def test_demo_recipe_runs(
     small += ["--num_frames", "4", "--validation_clips", "2"]
     small += ["--eval_strategy", "steps", "--eval_steps", "2"]
     special = {
-        "pretrain": ["--encoder_overrides", json.dumps(TINY_ENCODER), "--subclip_frames", "2"],
+        "pretrain": [*encoder_with(), "--subclip_frames", "2"],
         "align": [
             *["--encoder", str(parts["pretrain"] / "encoder"), "--tokens_per_frame", "4"],
             *["--language_model", str(tiny_llm)],
@@ -168,17 +140,13 @@ def stage_arguments(stage: str, parts: dict[str, Path]) -> list[str]:
     """Return what makes a run of four steps with dropout, so that randomness matters."""
     shared = ["--max_steps", "4", "--save_steps", "2", "--encoder_overrides", "{}"]
     return {
-        "pretrain": [
-            *shared,
-            "--encoder_overrides",
-            json.dumps({**TINY_ENCODER, "drop_path_rate": 0.3}),
-        ],
+        "pretrain": [*shared, *encoder_with(drop_path_rate=0.3)],
         "align": [*shared, "--encoder", str(parts["pretrain"] / "encoder")],
         "instruct": [*shared, "--model", str(parts["align"]), "--lora_dropout", "0.2"],
     }[stage]
 
 
-@pytest.mark.parametrize("stage", PROGRAMS)
+@pytest.mark.parametrize("stage", STAGES)
 def test_killed_and_resumed_equals_uninterrupted(
     stage: str,
     parts: dict[str, Path],
@@ -192,10 +160,7 @@ def test_killed_and_resumed_equals_uninterrupted(
     whole = run(stage, f"tiny_{stage}", tmp_path / "whole", *arguments)
 
     killed = tmp_path / "killed"
-    with monkeypatch.context() as patch:
-        patch.setattr("videollm.train.callbacks.MetricsFile.on_log", _die_at_step_3)
-        command = [f"tiny_{stage}", "--output_dir", str(killed), *QUIET, *arguments]
-        assert PROGRAMS[stage](command) == 130
+    killed_at(3, monkeypatch, stage, f"tiny_{stage}", killed, *arguments)
     assert not (killed / "checkpoint-4").exists()
     # What a kill in the middle of writing leaves behind.
     (killed / "checkpoint-3").mkdir()
@@ -207,13 +172,6 @@ def test_killed_and_resumed_equals_uninterrupted(
     }
     assert_same(weights(whole / "checkpoint-4"), weights(killed / "checkpoint-4"))
     assert (killed / "incomplete-checkpoint-3").is_dir()
-
-
-def _die_at_step_3(
-    self: object, args: object, state: TrainerState, *rest: object, **kwargs: object
-) -> None:
-    if state.global_step == 3:
-        raise KeyboardInterrupt
 
 
 def test_metrics_of_a_resumed_run_read_as_one(parts: dict[str, Path], tmp_path: Path) -> None:
@@ -285,7 +243,8 @@ def test_training_learns_with_a_frozen_llm_in_bfloat16(
     loud.save_pretrained(llm)
     folder = run(
         *("instruct", "tiny_instruct", tmp_path / "out", "--language_model", str(llm)),
-        *("--encoder_overrides", json.dumps(TINY_ENCODER), "--dtype", "bfloat16"),
+        *encoder_with(),
+        *("--dtype", "bfloat16"),
         *("--max_steps", "12", "--save_strategy", "no", "--num_clips", "2"),
         *("--learning_rate", "0.02", "--lr_scheduler_type", "constant"),
     )

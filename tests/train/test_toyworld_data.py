@@ -8,6 +8,8 @@ from videollm.encoder import VideoMAPConfig, demo_config
 from videollm.errors import DataError, RecipeError
 from videollm.toyworld.render import uniform_times
 from videollm.train.arguments import PretrainArguments
+from videollm.train.masks import MaskDrawer
+from videollm.train.pretrain_batches import PretrainBatches
 from videollm.train.toyworld_data import (
     SceneCollator,
     ToyWorldScenes,
@@ -22,8 +24,15 @@ SCENES = ToyWorldScenes("train", 100, 0)
 
 
 def collator(**options: object) -> SceneCollator:
-    objective = PretrainArguments(**options)
-    return SceneCollator(encoder=ENCODER, objective=objective, num_frames=8, seed=3)
+    objective = PretrainArguments(**{"teacher": "scene", **options})
+    masks = MaskDrawer(keep_ratios=tuple(objective.keep_ratios), seed=3)
+    return SceneCollator(
+        encoder=ENCODER,
+        objective=objective,
+        num_frames=8,
+        seed=3,
+        batches=PretrainBatches(encoder=ENCODER, masks=masks),
+    )
 
 
 def test_same_indices_give_the_same_batch_in_any_state() -> None:

@@ -1,0 +1,118 @@
+"""Two processes do what one does with the same global batch, and test every video once."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.train.runs import PROGRAMS, QUIET, losses, weights, write_videos
+from videollm.train.callbacks import read_metrics
+from videollm.train.recipe import find_recipe
+
+ROOT = Path(__file__).resolve().parents[2]
+MAX_SECONDS = 300
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Run each program on two processes, on one, and on one that accumulates."""
+    root = tmp_path_factory.mktemp("processes")
+    # Five do not fill two steps of four: the last batch of an epoch counts as well.
+    for part in ("train", "test"):
+        write_videos(root / part, [f"{'ab'[index % 2]}/{index}.mp4" for index in range(5)])
+    folders = {name: root / name for name in ("two", "one", "accumulated")}
+    batches = {"two": (2, 1), "one": (4, 1), "accumulated": (2, 2)}
+    lines = {
+        name: [
+            [*line, "--per_device_train_batch_size", str(batch)]
+            + ["--gradient_accumulation_steps", str(steps)]
+            for line in command_lines(root, folders[name])
+        ]
+        for name, (batch, steps) in batches.items()
+    }
+    launch(lines["two"])
+    for name in ("one", "accumulated"):
+        for program, *arguments in lines[name]:
+            assert PROGRAMS[program](arguments) == 0
+    return folders
+
+
+def command_lines(root: Path, output: Path) -> list[list[str]]:
+    shared = ["--dataset", "videos", "--data_path", str(root / "train"), "--crop", "resized"]
+    shared += ["--max_steps", "3", "--use_cpu", "true", "--flip", "0.5", *QUIET]
+    pretrain = ["--teacher", "pixels", "--keep_ratios", "0.5", "--ema_decay", "0.5"]
+    pretrain += ["--picture_steps", "2", "--max_bad", "0"]
+    classify = ["--validation_path", str(root / "test"), "--mixup", "0", "--cutmix", "0"]
+    classify += ["--per_device_eval_batch_size", "2", "--test_crops", "3"]
+    return [
+        ["pretrain", "tiny_pretrain", "--output_dir", str(output / "pretrain"), *shared, *pretrain],
+        ["classify", "tiny_classify", "--output_dir", str(output / "classify"), *shared, *classify],
+    ]
+
+
+def launch(lines: list[list[str]]) -> None:
+    """Run programs on two processes; none of them is left over, whatever happens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    settings = find_recipe("tiny_pretrain").parent / "accelerate" / "cpu_2.yaml"
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(settings)]
+    command += ["--main_process_port", port]
+    command += ["-m", "tests.train.stages_worker", json.dumps(lines)]
+    started = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        told, _ = started.communicate(timeout=MAX_SECONDS)
+    finally:
+        if started.poll() is None:
+            os.killpg(started.pid, signal.SIGKILL)
+            started.communicate()
+    assert started.returncode == 0, told
+
+
+@pytest.mark.parametrize("other", ["two", "accumulated"])
+@pytest.mark.parametrize("program", ["pretrain", "classify"])
+def test_the_same_global_batch_is_the_same_step(
+    runs: dict[str, Path], program: str, other: str
+) -> None:
+    one, many = runs["one"] / program, runs[other] / program
+    assert losses(one).keys() == {1, 2, 3}
+    assert losses(many) == pytest.approx(losses(one), rel=1e-5)
+    result = {"pretrain": "encoder", "classify": "classifier"}[program]
+    for name, value in weights(one / result).items():
+        torch.testing.assert_close(weights(many / result)[name], value, atol=1e-5, rtol=1e-4)
+
+
+def test_parts_of_a_loss_are_means_over_processes(runs: dict[str, Path]) -> None:
+    for record in read_metrics(runs["two"] / "pretrain")[:3]:
+        parts = record["prediction_loss"] + record["alignment_loss"]
+        assert record["loss"] == pytest.approx(parts, rel=1e-5)
+
+
+def test_every_video_is_tested_once(runs: dict[str, Path]) -> None:
+    told = [runs[name] / "classify" / "test" / "predictions.jsonl" for name in ("one", "two")]
+    one, two = ([json.loads(line) for line in path.read_text().splitlines()] for path in told)
+    assert len(one) == 5
+    assert [item["video"] for item in two] == [item["video"] for item in one]
+    for first, second in zip(one, two, strict=True):
+        assert second["label"] == first["label"]
+        assert second["log_probabilities"] == pytest.approx(first["log_probabilities"], abs=1e-3)
+
+
+def test_only_the_first_process_draws(runs: dict[str, Path]) -> None:
+    assert [path.name for path in (runs["two"] / "pretrain" / "pictures").iterdir()] == [
+        "step-000002.png"
+    ]
