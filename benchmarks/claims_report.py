@@ -1,0 +1,126 @@
+"""The tables and the plot of `docs/results.md`, from the results of the study's runs.
+
+The page's prose is written by hand; each table stands between two marks and is replaced.
+"""
+
+import json
+import re
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from benchmarks.measure import source_commit
+from videollm.runtime import environment_report
+
+__all__ = ["write_report"]
+
+NAMES = {
+    "none": "from scratch",
+    "alignment": "visible alignment",
+    "token": "autoregression by token",
+    "frame": "autoregression by frame",
+    "frame+alignment": "by frame + alignment",
+}
+Scores = dict[str, list[float]]
+
+
+def write_report(work: Path, page: Path) -> str:
+    """Replace the tables of a page, made where it is missing, and draw its plot.
+
+    Args:
+        work: Folder of all runs.
+        page: Markdown file; the plot goes beside it.
+
+    Returns:
+        The tables.
+    """
+    labels = {
+        percent: _scores(work.glob(f"labels/*/{percent}/*/test/results.json"), place=-5)
+        for percent in _percents(work)
+    }
+    tables = {
+        "patterns": _table("layers", {"top-1": _scores(work.glob("pattern/*/*/test/*.json"), -4)}),
+        "objectives": _table(
+            "pretraining", {f"{percent} % of labels": found for percent, found in labels.items()}
+        ),
+        "surv": _table("fights", {"top-1": _scores(work.glob("surv/*/*/test/*.json"), -4)}),
+        "made": _made_with(),
+    }
+    text = page.read_text(encoding="utf-8") if page.is_file() else "# Results\n"
+    for name, table in tables.items():
+        text = _replace(text, name, table)
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(text, encoding="utf-8")
+    _draw(labels, page.with_suffix(".png"))
+    return "\n\n".join(tables.values())
+
+
+def _percents(work: Path) -> list[int]:
+    return sorted({int(path.name) for path in work.glob("labels/*/*") if path.is_dir()})
+
+
+def _scores(paths: Iterable[Path], place: int) -> Scores:
+    """Return top-1 accuracies in percent by the part of the path at `place` from its end."""
+    found: Scores = {}
+    for path in sorted(paths):
+        if path.name == "results.json":
+            results = json.loads(path.read_text(encoding="utf-8"))
+            found.setdefault(path.parts[place], []).append(100 * results["scores"]["top1"])
+    return found
+
+
+def _table(head: str, columns: dict[str, Scores]) -> str:
+    rows = list(dict.fromkeys(name for scores in columns.values() for name in scores))
+    rows.sort(key=lambda name: list(NAMES).index(name) if name in NAMES else -1)
+    lines = [f"| {head} | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for name in rows:
+        cells = [_mean_and_spread(scores.get(name, [])) for scores in columns.values()]
+        lines.append(f"| {NAMES.get(name, name)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _mean_and_spread(values: Sequence[float]) -> str:
+    """Return "mean ± standard deviation (n)"."""
+    if not values:
+        return "-"
+    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):.1f}{spread} ({len(values)})"
+
+
+def _made_with() -> str:
+    report = environment_report()
+    cpu = report["cpu"]
+    packages = report["packages"]
+    return (
+        f"Commit {source_commit()}, torch {packages['torch']}, transformers "
+        f"{packages['transformers']}, {cpu['name']} with {cpu['threads']} threads, each run on one."
+    )
+
+
+def _replace(text: str, name: str, table: str) -> str:
+    block = f"<!-- {name} -->\n{table}\n<!-- end of {name} -->"
+    pattern = re.compile(rf"<!-- {name} -->.*?<!-- end of {name} -->", re.DOTALL)
+    if pattern.search(text):
+        return pattern.sub(lambda match: block, text)
+    return f"{text}\n{block}\n"
+
+
+def _draw(labels: dict[int, Scores], path: Path) -> None:
+    """Plot accuracy over the share of labels, a line for each way of pretraining."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.5, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, label in NAMES.items():
+        points = [(percent, scores[name]) for percent, scores in labels.items() if name in scores]
+        if points:
+            means = [statistics.fmean(values) for _, values in points]
+            spreads = [statistics.stdev(v) if len(v) > 1 else 0.0 for _, v in points]
+            percents = [percent for percent, _ in points]
+            axes.errorbar(percents, means, spreads, marker="o", capsize=3, label=label)
+    axes.set(xscale="log", xlabel="labels used, %", ylabel="top-1, %")
+    axes.set_xticks(list(labels), [str(percent) for percent in labels])
+    if axes.lines:
+        axes.legend(fontsize=8)
+    axes.grid(visible=True, alpha=0.3)
+    figure.savefig(path, dpi=120)
