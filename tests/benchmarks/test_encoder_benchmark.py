@@ -1,5 +1,6 @@
 """The encoder's benchmark compares like with like, and its tools measure what they say."""
 
+import json
 import os
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -55,7 +56,25 @@ def test_ratios_and_plot(tmp_path: Path) -> None:
     assert (tmp_path / "plot.png").stat().st_size > 10_000
 
 
+def test_pace_compares_the_dearest_frame_with_the_cheapest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {"streamed": {"64": 0.05, "128": 0.06}, "whole": {"64": 0.10, "128": 0.03}}
+    asked: list[tuple[int, ...]] = []
+
+    def measure(counts: tuple[int, ...], *, threads: int) -> dict[str, dict[str, float]]:
+        asked.append(counts)
+        return found
+
+    monkeypatch.setattr(encoder, "measure_pace", measure)
+    assert encoder.main(["pace", "--max-frames", "128", "--output", str(tmp_path)]) == 0
+    assert asked == [(64, 128)]
+    results = json.loads((tmp_path / "encoder_pace.json").read_text())
+    assert results["streamed_dearest_over_cheapest"] == pytest.approx(1.2)
+    assert results["streamed_throughput_over_whole"] == {"64": 2.0, "128": 0.5}
+
+
 def test_an_unknown_part_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         encoder.main(["scans"])
-    assert "part scans: choose from scan, streaming, frames" in capsys.readouterr().err
+    assert "part scans: choose from scan, streaming, pace, frames" in capsys.readouterr().err
