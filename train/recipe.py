@@ -20,7 +20,14 @@ from transformers import HfArgumentParser
 
 from videollm.errors import RecipeError
 
-__all__ = ["RECIPE_FILE", "find_recipe", "parse_recipe", "shipped_recipes", "write_recipe"]
+__all__ = [
+    "RECIPE_FILE",
+    "find_recipe",
+    "parse_recipe",
+    "recorded_stage",
+    "shipped_recipes",
+    "write_recipe",
+]
 
 RECIPE_FILE = "recipe.yaml"
 
@@ -202,3 +209,9 @@ def write_recipe(folder: Path, *, stage: str, values: Mapping[str, Any]) -> None
     folder.mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump({"stage": stage, **plain}, sort_keys=False, allow_unicode=False)
     (folder / RECIPE_FILE).write_text(text, encoding="utf-8")
+
+
+def recorded_stage(folder: Path) -> str | None:
+    """Return the stage of the run that `folder` holds, or None where it holds no record of one."""
+    path = folder / RECIPE_FILE
+    return _load(path).get("stage") if path.is_file() else None

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from transformers import EvalPrediction, TrainerCallback
 from transformers.utils import logging as hf_logging
 
-from videollm.errors import VideoLLMError
+from videollm.errors import RecipeError, VideoLLMError
 from videollm.runtime import configure_logging, set_seed
 from videollm.train.averaging import WeightAverage, load_average
 from videollm.train.callbacks import FiniteGuard, LossParts, LossPlot, MetricsFile
@@ -28,7 +28,7 @@ from videollm.train.checkpoints import (
     step_of,
 )
 from videollm.train.parts import PartsTrainer
-from videollm.train.recipe import parse_recipe, write_recipe
+from videollm.train.recipe import parse_recipe, recorded_stage, write_recipe
 from videollm.train.stage_arguments import StageArguments
 
 __all__ = ["Run", "apply_batch_settings", "run_stage", "run_training"]
@@ -92,6 +92,12 @@ def run_stage(
         )
         args: StageArguments = filled[-1]
         checkpoint = find_resume_point(args.folder, args.resume)
+        recorded = recorded_stage(args.folder)
+        if checkpoint is not None and recorded not in (None, stage):
+            raise RecipeError(
+                f"output_dir: {args.folder} holds a run of {recorded}, not of {stage}: name "
+                "another folder, or start anew with --resume never"
+            )
         set_seed(args.seed)
         run = Run(stage=stage, args=args, values=values, checkpoint=checkpoint)
         body(run, *filled[:-1])

@@ -129,3 +129,12 @@ def test_a_trained_encoder_takes_clips_of_another_length(position: str, tmp_path
     start = ["--encoder", str(folder / "encoder"), *TRAINED, "--num_frames", "8"]
     longer = run("pretrain", "tiny_pretrain", tmp_path / "b", *start, "--max_steps", "1")
     assert losses(longer).keys() == {1}
+
+
+def test_the_folder_of_another_stage_is_not_gone_on_with(
+    pretrained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(path.name for path in pretrained.iterdir())
+    found = refusal(capsys, "classify", "tiny_classify", pretrained)
+    assert f"output_dir: {pretrained} holds a run of pretrain, not of classify" in found
+    assert sorted(path.name for path in pretrained.iterdir()) == before
