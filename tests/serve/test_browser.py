@@ -174,8 +174,12 @@ def test_a_frame_moves_the_player_to_its_time(page: Page) -> None:
 def test_settings_reach_the_model(page: Page, model: FakeModel) -> None:
     choose(page, 1)
     page.click("#settings button")
+    slider = page.get_by_label("range slider for Frames the model sees")
+    # What is typed while the drawer is still being built is overwritten by the old value.
+    expect(slider).to_have_value("16")
     page.get_by_label("number input for Frames the model sees").fill("5")
     page.get_by_label("number input for Frames the model sees").press("Enter")
+    expect(slider).to_have_value("5")
     ask(page, "few frames?")
     expect_answer(page, 1, "answer 1 to: few frames?")
     assert model.calls[-1]["num_frames"] == 5
