@@ -127,7 +127,11 @@ class Handlers:
         session = self._session(request)
         for taken in session.preview(int(frames)):
             part = self._parts.strip if taken else self._parts.notice
-            yield {part: self._show(session)[part]}
+            shown = None
+            # a question may be answered while this is on its way: what comes last must be true
+            while shown != (now := self._show(session)[part]):
+                shown = now
+                yield {part: shown}
         yield self._nothing()
 
     def ask(
