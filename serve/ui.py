@@ -34,6 +34,20 @@ def page_theme() -> gr.themes.Base:
     )
 
 
+class _Knob(gr.Slider):
+    """Take a number box as it is while somebody types: emptied, or beyond the ends.
+
+    Gradio would answer with an error; the page moves such a value to the nearer end as soon as
+    the box is left, so that end is what is meant.
+    """
+
+    is_template = True  # on the page it is a plain slider
+
+    def preprocess(self, payload: float | None) -> float:
+        number = self.minimum if payload is None else payload
+        return super().preprocess(min(max(number, self.minimum), self.maximum))
+
+
 def build_page(
     sessions: SessionStore, samples: Sequence[Sample], *, max_upload_bytes: int
 ) -> gr.Blocks:
@@ -128,11 +142,9 @@ def _talk_parts() -> dict[str, Any]:
 def _settings_parts() -> dict[str, Any]:
     default = Settings()
     return {
-        "frames": gr.Slider(1, 32, default.num_frames, step=1, label="Frames the model sees"),
-        "length": gr.Slider(
-            8, 256, default.max_new_tokens, step=8, label="Longest answer, in tokens"
-        ),
-        "temperature": gr.Slider(
+        "frames": _Knob(1, 32, default.num_frames, step=1, label="Frames the model sees"),
+        "length": _Knob(8, 256, default.max_new_tokens, step=8, label="Longest answer, in tokens"),
+        "temperature": _Knob(
             0, 1.5, default.temperature, step=0.1, label="Temperature (0: the likeliest answer)"
         ),
     }
@@ -155,7 +167,8 @@ def _connect(page: gr.Blocks, parts: Parts, handlers: Handlers) -> None:
         handlers.choose_upload, [parts.player, parts.frames], [parts.player, *talk], **press
     )
     parts.player.clear(handlers.choose_none, None, talk, **press)
-    parts.frames.release(handlers.preview, parts.frames, talk, trigger_mode="always_last", **plain)
+    # "release" would miss a number that is typed until the box loses the focus
+    parts.frames.change(handlers.preview, parts.frames, talk, trigger_mode="always_last", **plain)
     parts.question.submit(handlers.ask, ask_inputs, [parts.question, *talk], **press)
     parts.chips.click(handlers.ask_suggestion, parts.settings, talk, **press)
     parts.retry.click(handlers.retry, parts.settings, talk, **press)
