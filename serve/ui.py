@@ -24,6 +24,13 @@ SCRIPT = Path(__file__).with_name("page.js")
 KEEP_UPLOADS_SECONDS = 6 * 3600
 """Uploaded files are deleted after this time, and all of them when the server stops."""
 
+MAX_FRAMES = 32
+"""The most frames that a visitor may choose."""
+
+TYPED_FRAMES = f"frames => [Math.min({MAX_FRAMES}, Math.max(1, frames ?? 1))]"
+"""What a number box means that is emptied or beyond the ends: the page moves it there, too, but
+only when it is left, and Gradio answers with an error until then."""
+
 
 def page_theme() -> gr.themes.Base:
     """Return the look of the page: the system's own fonts, light or dark as the browser says."""
@@ -32,20 +39,6 @@ def page_theme() -> gr.themes.Base:
     return gr.themes.Soft(
         primary_hue="indigo", neutral_hue="slate", radius_size="lg", font=font, font_mono=mono
     )
-
-
-class _Knob(gr.Slider):
-    """Take a number box as it is while somebody types: emptied, or beyond the ends.
-
-    Gradio would answer with an error; the page moves such a value to the nearer end as soon as
-    the box is left, so that end is what is meant.
-    """
-
-    is_template = True  # on the page it is a plain slider
-
-    def preprocess(self, payload: float | None) -> float:
-        number = self.minimum if payload is None else payload
-        return super().preprocess(min(max(number, self.minimum), self.maximum))
 
 
 def build_page(
@@ -142,9 +135,13 @@ def _talk_parts() -> dict[str, Any]:
 def _settings_parts() -> dict[str, Any]:
     default = Settings()
     return {
-        "frames": _Knob(1, 32, default.num_frames, step=1, label="Frames the model sees"),
-        "length": _Knob(8, 256, default.max_new_tokens, step=8, label="Longest answer, in tokens"),
-        "temperature": _Knob(
+        "frames": gr.Slider(
+            1, MAX_FRAMES, default.num_frames, step=1, label="Frames the model sees"
+        ),
+        "length": gr.Slider(
+            8, 256, default.max_new_tokens, step=8, label="Longest answer, in tokens"
+        ),
+        "temperature": gr.Slider(
             0, 1.5, default.temperature, step=0.1, label="Temperature (0: the likeliest answer)"
         ),
     }
@@ -168,7 +165,9 @@ def _connect(page: gr.Blocks, parts: Parts, handlers: Handlers) -> None:
     )
     parts.player.clear(handlers.choose_none, None, talk, **press)
     # "release" would miss a number that is typed until the box loses the focus
-    parts.frames.change(handlers.preview, parts.frames, talk, trigger_mode="always_last", **plain)
+    parts.frames.change(
+        handlers.preview, parts.frames, talk, js=TYPED_FRAMES, trigger_mode="always_last", **plain
+    )
     parts.question.submit(handlers.ask, ask_inputs, [parts.question, *talk], **press)
     parts.chips.click(handlers.ask_suggestion, parts.settings, talk, **press)
     parts.retry.click(handlers.retry, parts.settings, talk, **press)
