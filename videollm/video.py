@@ -20,6 +20,7 @@ from torch import Tensor
 
 from videollm.clip import Clip
 from videollm.errors import RequestError
+from videollm.transforms import fitted_size
 from videollm.video_file import FileTrack
 from videollm.video_source import local_path, media_source, source_name
 from videollm.video_stills import DEFAULT_FPS, open_array, open_folder
@@ -92,7 +93,7 @@ class VideoReader:
         """Return what is known of the video."""
         return self._metadata
 
-    def read(self, times_seconds: Sequence[float]) -> Clip:
+    def read(self, times_seconds: Sequence[float], *, max_side: int | None = None) -> Clip:
         """Return the frames at some times: for each the last frame at or before it.
 
         A frame that begins less than a tick of the file's clock after the time, and less than
@@ -104,20 +105,25 @@ class VideoReader:
 
         Args:
             times_seconds: Seconds since the first frame, at least one, finite, in any order.
+            max_side: The longer side of the frames in pixels at most, at least 1. Longer ones are
+                shrunk as they are converted, which is quicker than afterwards; None keeps the size
+                of the video.
 
         Raises:
-            RequestError: There is no time, or one is not finite.
+            RequestError: There is no time, or one is not finite; or `max_side` is below 1.
             VideoError: The video is damaged on the way there.
             ValueError: The reader is closed.
         """
         times = sorted(float(time) for time in times_seconds)
         if not times or not all(map(math.isfinite, times)):
             raise RequestError(f"the times are {times}; give at least one, all of them finite")
+        if max_side is not None and max_side < 1:
+            raise RequestError(f"max_side is {max_side}; it must be at least 1 pixel")
         if self._closed:
             raise ValueError(f"{self._metadata.source}: the reader is closed; open it again")
         if self._cursor is None:
             self._cursor = self._track.start()
-        return self._read(self._cursor, times)
+        return self._read(self._cursor, times, max_side)
 
     def stream(self, fps: float, chunk_frames: int = 8) -> Iterator[Clip]:
         """Yield the whole video as clips, in constant memory.
@@ -149,6 +155,7 @@ class VideoReader:
         if self._cursor is not None:
             self._cursor.close()
             self._cursor = None
+        self._track.close()
 
     def __enter__(self) -> Self:
         return self
@@ -171,13 +178,14 @@ class VideoReader:
         finally:
             cursor.close()
 
-    def _read(self, cursor: Cursor, times: list[float]) -> Clip:
-        # In memory as decoders give pictures, channels last: copying and scaling are quicker so.
-        shape = (len(times), self._metadata.height, self._metadata.width, 3)
-        frames = torch.empty(shape, dtype=torch.uint8).permute(0, 3, 1, 2)
+    def _read(self, cursor: Cursor, times: list[float], max_side: int | None = None) -> Clip:
+        height, width = self._metadata.height, self._metadata.width
+        if max_side is not None and max(height, width) > max_side:
+            height, width = fitted_size(height, width, max_side)
+        frames = torch.empty((len(times), 3, height, width), dtype=torch.uint8)
         pts_seconds = torch.empty(len(times), dtype=torch.float64)
         for place, time in enumerate(times):
-            picture, seconds = cursor.frame_at(time)
+            picture, seconds = cursor.frame_at(time, max_side)
             frames[place] = picture
             pts_seconds[place] = seconds
         return Clip(frames=frames, pts_seconds=pts_seconds)
