@@ -21,7 +21,7 @@ from torch import Tensor
 from videollm.clip import Clip
 from videollm.errors import RequestError
 from videollm.transforms import fitted_size
-from videollm.video_file import FileTrack
+from videollm.video_backends import choose_backend, open_track
 from videollm.video_source import local_path, media_source, source_name
 from videollm.video_stills import DEFAULT_FPS, open_array, open_folder
 from videollm.video_track import Cursor, Track, VideoMetadata
@@ -55,6 +55,7 @@ class VideoReader:
         *,
         fps: float | None = None,
         video_stream: int | None = None,
+        backend: str | None = None,
     ) -> Self:
         """Return a reader of a source.
 
@@ -69,10 +70,14 @@ class VideoReader:
                 0, and 25 if left out.
             video_stream: Which of a file's video streams, from 0; None chooses the best, by the
                 decoder's judgement of size and length.
+            backend: `pyav`, `decord` or `torchcodec`; None takes what the environment variable
+                VIDEOLLM_VIDEO_BACKEND names, else `pyav`. All give the same frames or refuse.
 
         Raises:
-            VideoError: The source is missing, empty, damaged, without video, or no source at all.
-            RequestError: `fps` or `video_stream` does not fit the source.
+            VideoError: The source is missing, empty, damaged, without video, or no source at all;
+                or the back end would not give the right frames of it.
+            RequestError: `fps`, `video_stream` or `backend` does not fit the source, or the back
+                end is unknown or not installed.
         """
         if fps is not None and not (math.isfinite(fps) and fps > 0):
             raise RequestError(f"fps is {fps}; it must be above 0: leave it out for {DEFAULT_FPS}")
@@ -83,9 +88,11 @@ class VideoReader:
             if fps is not None:
                 name = source_name(source)
                 raise RequestError(f"{name}: has times of its own, so fps={fps} must be left out")
-            return cls(FileTrack(media_source(source), video_stream))
+            return cls(open_track(choose_backend(backend), media_source(source), video_stream))
         if video_stream is not None:
             raise RequestError(f"{source_name(source)}: has no streams; leave video_stream out")
+        if backend is not None:
+            raise RequestError(f"{source_name(source)}: needs no decoder; leave backend out")
         return cls(stills)
 
     @property
@@ -188,7 +195,7 @@ class VideoReader:
             picture, seconds = cursor.frame_at(time, max_side)
             frames[place] = picture
             pts_seconds[place] = seconds
-        return Clip(frames=frames, pts_seconds=pts_seconds)
+        return Clip(frames, pts_seconds, backend=self._metadata.backend)
 
 
 def _open_stills(source: VideoSource, fps: float) -> Track | None:
