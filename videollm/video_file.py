@@ -28,7 +28,8 @@ __all__ = ["FileCursor", "FileTrack"]
 
 logger = logging.getLogger(__name__)
 
-MIN_JUMP_SECONDS = 0.5
+MIN_JUMP_FRAMES = 6
+"""How many frames a jump must save to be worth it; two more for each further thread."""
 
 LEADS_SECONDS = (0.0, 2.0)
 """How far before the keyframe to aim: containers without an index land late, if only a little."""
@@ -172,7 +173,8 @@ class FileCursor:
         """Make the last frame that begins by a time the current one."""
         key = self._key_before(until)
         is_behind = until < self._current.seconds
-        skips = key is not None and key > self._current.seconds + MIN_JUMP_SECONDS
+        frames_skipped = ((key or 0.0) - self._current.seconds) * self._survey.timing.fps
+        skips = frames_skipped > MIN_JUMP_FRAMES + 2 * (self._threads - 1)
         if (is_behind or skips) and (key is None or not self._jump(until, key)):
             self._restart()
         while self._following is not None and self._following.seconds <= until:
