@@ -8,7 +8,7 @@ with the number of frames and the times that it usually gets. `majority` asks no
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -78,7 +78,7 @@ def _seconds(clip: Clip, order: list[int]) -> tuple[float, ...]:
 
 
 def _view_frames(clip: Clip, order: list[int]) -> View:
-    return View(Clip(clip.frames[order], clip.pts_seconds), _seconds(clip, order))
+    return View(replace(clip, frames=clip.frames[order]), _seconds(clip, order))
 
 
 def _whole(clip: Clip, _key: str) -> View:

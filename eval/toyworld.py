@@ -28,6 +28,7 @@ from videollm.toyworld import (
     render_frames,
     write_clip,
 )
+from videollm.video_backends import backend_version, choose_backend
 
 __all__ = ["SPEC", "ToyWorldTask"]
 
@@ -54,7 +55,8 @@ class ToyWorldTask:
         """Return whether clips stay in memory or pass through files, and of what kind."""
         if not self._settings.mp4:
             return {"source": "memory"}
-        return {"source": "h264", "decoder": "pyav", "size": _MP4_SIZE, "fps": _MP4_FPS}
+        decoder = backend_version(choose_backend(None))
+        return {"source": "h264", "decoder": decoder, "size": _MP4_SIZE, "fps": _MP4_FPS}
 
     def load_clip(self, video: str, *, num_frames: int, size: int) -> Clip:
         """Draw the clip with that name; see `Task.load_clip`."""

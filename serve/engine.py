@@ -1,8 +1,8 @@
 """One model behind a queue: questions go in, streamed answers come out, one at a time.
 
 A single worker thread loads the model and then answers jobs in the order they came, so two
-users' answers cannot mix and the worker holds one clip at a time. Nothing here knows about web
-pages or sessions, and no request is batched with another.
+users' answers cannot mix. A bounded cache holds the clips of the last questions. Nothing here knows
+about web pages or sessions, and no request is batched with another.
 """
 
 import logging
@@ -17,6 +17,7 @@ from videollm.clip import Clip
 from videollm.errors import RequestError, VideoLLMError
 from videollm.serve.frames import FrameStrip, explain, see_frames
 from videollm.serve.jobs import Done, Failed, Job, Piece, Question, Seen
+from videollm.video_cache import ClipCache
 
 if TYPE_CHECKING:
     from videollm.api import AnswerStream, VideoLLM
@@ -48,6 +49,7 @@ class Engine:
         self._running: Job | None = None
         self._changed = threading.Condition()
         self._decoding = threading.Lock()
+        self._clips = ClipCache()
         self._closing = False
         self._worker = threading.Thread(target=self._work, name="videollm-engine", daemon=True)
 
@@ -93,7 +95,7 @@ class Engine:
             VideoError: The file cannot be read as video.
         """
         with self._decoding:
-            return see_frames(video, num_frames)[0]
+            return see_frames(video, num_frames, self._clips)[0]
 
     def submit(self, question: Question) -> Job:
         """Put a question in the queue.
@@ -175,7 +177,8 @@ class Engine:
             return
         try:
             with self._decoding:
-                strip, clip = see_frames(job.question.video, job.question.num_frames)
+                question = job.question
+                strip, clip = see_frames(question.video, question.num_frames, self._clips)
             if job.emit(Seen(strip)):
                 answer_job(self._model, job, clip)
         except VideoLLMError as error:

@@ -1,7 +1,7 @@
 """The frames that the model is given, as small pictures with their times.
 
-Decodes through `videollm.sampling` exactly as `VideoLLM` does for a file, so what the page shows
-is what the model saw. Keeps no full-size frame.
+Decodes through `videollm.video_cache` exactly as `VideoLLM` does for a file, so what the page shows
+is what the model saw. Keeps no full-size frame itself.
 """
 
 import io
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from videollm.clip import Clip
 from videollm.errors import VideoError, VideoLLMError
-from videollm.sampling import load_clip
+from videollm.video_cache import ClipCache
 
 __all__ = ["FrameStrip", "explain", "make_strip", "see_frames"]
 
@@ -34,12 +34,13 @@ class FrameStrip:
     pictures: tuple[bytes, ...]
 
 
-def see_frames(video: Path, num_frames: int) -> tuple[FrameStrip, Clip]:
-    """Decode the frames that a question looks at.
+def see_frames(video: Path, num_frames: int, clips: ClipCache) -> tuple[FrameStrip, Clip]:
+    """Return the frames that a question looks at.
 
     Args:
         video: The file.
         num_frames: Frames to sample evenly, at least 1.
+        clips: Decodes them, or has them from the question before.
 
     Returns:
         The strip for the page and the clip for the model.
@@ -47,7 +48,7 @@ def see_frames(video: Path, num_frames: int) -> tuple[FrameStrip, Clip]:
     Raises:
         VideoError: The file cannot be read as video.
     """
-    clip = load_clip(video, num_frames=num_frames)
+    clip = clips.load_clip(video, num_frames=num_frames)
     return make_strip(clip), clip
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from videollm import runtime
 from videollm.errors import DataError
-from videollm.serve.frames import see_frames
+from videollm.sampling import load_clip
+from videollm.serve.frames import make_strip
 from videollm.toyworld import write_split
 
 __all__ = ["Sample", "load_samples"]
@@ -94,7 +95,7 @@ def load_samples(folder: Path | None = None) -> list[Sample]:
 
 def _best_picture(video: Path) -> bytes:
     """Return the frame with the most in it: objects come and go, and detail makes JPEGs large."""
-    strip, _ = see_frames(video, 4)
+    strip = make_strip(load_clip(video, num_frames=4))
     return max(strip.pictures, key=len)
 
 

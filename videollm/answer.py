@@ -26,6 +26,7 @@ class Answer:
             `total`, the last two from the call on.
         device: Where the model ran.
         scan_backend: Scan of the encoder's Mamba layers.
+        video_backend: What decoded the frames, with its version; `none` if nothing was decoded.
     """
 
     answer: str
@@ -35,10 +36,13 @@ class Answer:
     timings: dict[str, float]
     device: str
     scan_backend: str
+    video_backend: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON-ready values."""
-        return asdict(self)
+        """Return the fields as JSON-ready values: those that the command line promises."""
+        fields = asdict(self)
+        del fields["video_backend"]
+        return fields
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,6 +87,7 @@ class AnswerRecord:
             timings={name: round(value, 4) for name, value in timings.items()},
             device=str(self.device),
             scan_backend=resolve_backend("auto", self.device),
+            video_backend=", ".join(sorted({clip.backend for clip in self.clips})) or "none",
         )
 
 

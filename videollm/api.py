@@ -22,7 +22,7 @@ from videollm.model import VideoLLMForConditionalGeneration
 from videollm.processor import Message, VideoLLMProcessor
 from videollm.prompting import build_messages
 from videollm.runtime import pick_device, pick_dtype
-from videollm.sampling import load_clip
+from videollm.video_cache import ClipCache
 
 __all__ = ["Answer", "AnswerStream", "VideoLLM", "VideoSource"]
 
@@ -45,6 +45,7 @@ class VideoLLM:
         self.model = model
         self.processor = processor
         self.name = name
+        self._clips = ClipCache()
 
     @classmethod
     def from_pretrained(
@@ -87,7 +88,9 @@ class VideoLLM:
     def load(
         self, video: VideoSource, *, num_frames: int | None = None, fps: float | None = None
     ) -> Clip:
-        """Return the frames of a video that the model would see.
+        """Return the frames of a video that the model would see; not to be written to.
+
+        What was decoded last of local files is remembered for the next question.
 
         Args:
             video: A path or anything `VideoReader.open` takes; a Clip is returned as it is.
@@ -103,8 +106,8 @@ class VideoLLM:
         if num_frames is not None and fps is not None:
             raise RequestError("give num_frames or fps, not both")
         if fps is not None:
-            return load_clip(video, fps=fps, max_frames=_MAX_FRAMES)
-        return load_clip(video, num_frames=num_frames or self.processor.num_frames)
+            return self._clips.load_clip(video, fps=fps, max_frames=_MAX_FRAMES)
+        return self._clips.load_clip(video, num_frames=num_frames or self.processor.num_frames)
 
     @torch.inference_mode()
     def encode(self, clip: Clip) -> Tensor:

@@ -26,6 +26,7 @@ class Clip:
         frames: (T, 3, H, W), uint8, RGB, upright and with square pixels; T, H and W at least 1.
         pts_seconds: (T,), float64, seconds since the first frame of the video, finite, never
             falling.
+        backend: What decoded the frames, with its version; `none` if they were never encoded.
 
     Raises:
         ValueError: A shape, a dtype, a length or the order of the times is wrong.
@@ -33,6 +34,7 @@ class Clip:
 
     frames: Tensor
     pts_seconds: Tensor
+    backend: str = "none"
 
     def __post_init__(self) -> None:
         """Refuse anything that later code would have to guess about."""

@@ -3,7 +3,10 @@
 import importlib.metadata
 import io
 import re
+import tempfile
+from dataclasses import asdict
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 from videollm import packaged_llm
@@ -27,8 +30,8 @@ def collect_report() -> dict[str, Any]:
 
     Returns:
         `works` (whether the core does), `environment`, `device`, `dtype`, `cache`,
-        `scan_backends`, `decoder`, `language_model`, `demo_checkpoint` and `extras`; parts that
-        are missing carry a `remedy`.
+        `scan_backends`, `decoder`, `video_backends`, `language_model`, `demo_checkpoint` and
+        `extras`; parts that are missing carry a `remedy`.
     """
     device = pick_device("auto")
     backends = _scan_report(str(device))
@@ -41,6 +44,7 @@ def collect_report() -> dict[str, Any]:
         "cache": str(cache_dir()),
         "scan_backends": backends,
         "decoder": decoder,
+        "video_backends": _video_report(),
         "language_model": _language_model_report(),
         "demo_checkpoint": _checkpoint_report(),
         "extras": {extra: _extra_report(extra) for extra in _EXTRAS},
@@ -87,6 +91,11 @@ def _rows(report: dict[str, Any]) -> list[tuple[str, str, str]]:
         rows.append((f"scan {backend['name']}", state, detail))
     decoder = report["decoder"]
     rows.append(("video decoder", "ok" if decoder["works"] else "BROKEN", decoder["reason"]))
+    for backend in report["video_backends"]:
+        state = "ok" if backend["works"] else "no"
+        chosen = f"{backend['version']}, chosen" if backend["chosen"] else backend["version"]
+        detail = ": ".join(part for part in (chosen, backend["reason"]) if part)
+        rows.append((f"video {backend['name']}", state, detail))
     for key, title in (("language_model", "language model"), ("demo_checkpoint", "demo model")):
         part = report[key]
         rows.append((title, "ok" if part["present"] else "no", part["folder"] or part["remedy"]))
@@ -124,6 +133,16 @@ def _decoder_report() -> dict[str, Any]:
     except (VideoLLMError, OSError) as error:
         works, reason = False, " ".join(str(error).split())
     return {"works": works, "reason": reason, "h264_encoder": h264}
+
+
+def _video_report() -> list[dict[str, Any]]:
+    """Return what `probe_backends` found by reading the tiny clip with each back end."""
+    from videollm.video_backends import probe_backends
+
+    with tempfile.TemporaryDirectory(prefix="videollm-doctor-") as folder:
+        clip = Path(folder, "clip.mp4")
+        clip.write_bytes(_tiny_clip())
+        return [asdict(status) for status in probe_backends(clip)]
 
 
 def _has_encoder(name: str) -> bool:

@@ -7,6 +7,7 @@ Legend: B rows of text, V videos, L tokens.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import torch
@@ -137,7 +138,8 @@ class VideoLLMProcessor(ProcessorMixin):
         if not missing:
             return clip
         last = clip.frames[-1:].expand(missing, -1, -1, -1)
-        return Clip(
+        return replace(
+            clip,
             frames=torch.cat([clip.frames, last]),
             pts_seconds=torch.cat([clip.pts_seconds, clip.pts_seconds[-1:].expand(missing)]),
         )

@@ -93,6 +93,7 @@ def load_clip(
     max_frames: int = DEFAULT_MAX_FRAMES,
     start_seconds: float | None = None,
     end_seconds: float | None = None,
+    max_side: int | None = None,
 ) -> Clip:
     """Return a clip of a video: `num_frames` spread evenly, or frames at a rate.
 
@@ -104,6 +105,7 @@ def load_clip(
         max_frames: The most frames with `fps`; a longer video is spread over that many.
         start_seconds: Where to begin, in [0, duration); None is the start.
         end_seconds: Where to end, above the start; None, or beyond the end, is the end.
+        max_side: The longer side of the frames in pixels at most; None keeps the video's size.
 
     Raises:
         VideoError: The source cannot be read as video.
@@ -118,6 +120,7 @@ def load_clip(
                 max_frames=max_frames,
                 start_seconds=start_seconds,
                 end_seconds=end_seconds,
+                max_side=max_side,
             )
     metadata = source.metadata
     part = {"start_seconds": start_seconds, "end_seconds": end_seconds}
@@ -125,7 +128,7 @@ def load_clip(
         times = sample_uniform(metadata, num_frames, **part)
     else:
         times = sample_fps(metadata, fps, max_frames, **part)
-    clip = source.read(times)
+    clip = source.read(times, max_side=max_side)
     num_distinct = len(clip.pts_seconds.unique())
     if num_distinct < len(clip):
         logger.info(

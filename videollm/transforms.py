@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from videollm.errors import RequestError
 
-__all__ = ["preprocess_frames", "scale_frame"]
+__all__ = ["fitted_size", "preprocess_frames", "scale_frame", "shrink_frame"]
 
 GREY = 0.5
 
@@ -55,7 +55,7 @@ def preprocess_frames(
     std_CHW = _per_channel("std", std, frames.device)
     if not bool((std_CHW > 0).all()):
         raise RequestError(f"std is {std}; every channel's must be above 0")
-    height, width = _fitted_size(frames.shape[2], frames.shape[3], image_size)
+    height, width = fitted_size(frames.shape[2], frames.shape[3], image_size)
     top, left = (image_size - height) // 2, (image_size - width) // 2
     square_TCHW = torch.full(
         (len(frames), 3, image_size, image_size), GREY, dtype=torch.float32, device=frames.device
@@ -74,7 +74,8 @@ def _per_channel(name: str, value: float | Sequence[float], device: torch.device
     return values.reshape(-1, 1, 1)
 
 
-def _fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
+def fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
+    """Return the height and width, in pixels, of a picture whose longer side is made `side`."""
     scale = side / max(height, width)
     return max(round(height * scale), 1), max(round(width * scale), 1)
 
@@ -101,3 +102,19 @@ def scale_frame(frame: Tensor, height: int, width: int) -> Tensor:
             picture, (height, width), mode="bilinear", antialias=True, align_corners=False
         )
     return picture.div_(255)[0]
+
+
+def shrink_frame(frame: Tensor, max_side: int | None) -> Tensor:
+    """Return one frame with its longer side made `max_side` where it is above that.
+
+    Args:
+        frame: (3, H, W), uint8.
+        max_side: In pixels, at least 1; None leaves the frame as it is.
+
+    Returns:
+        The frame itself, or a smaller one as `scale_frame` makes it, rounded to uint8.
+    """
+    if max_side is None or max(frame.shape[1:]) <= max_side:
+        return frame
+    height, width = fitted_size(frame.shape[1], frame.shape[2], max_side)
+    return scale_frame(frame, height, width).mul_(255).round_().to(torch.uint8)

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from videollm.clip import Clip
 from videollm.errors import RequestError
-from videollm.video_file import FileTrack
+from videollm.transforms import fitted_size
+from videollm.video_backends import choose_backend, open_track
 from videollm.video_source import local_path, media_source, source_name
 from videollm.video_stills import DEFAULT_FPS, open_array, open_folder
 from videollm.video_track import Cursor, Track, VideoMetadata
@@ -54,6 +55,7 @@ class VideoReader:
         *,
         fps: float | None = None,
         video_stream: int | None = None,
+        backend: str | None = None,
     ) -> Self:
         """Return a reader of a source.
 
@@ -68,10 +70,14 @@ class VideoReader:
                 0, and 25 if left out.
             video_stream: Which of a file's video streams, from 0; None chooses the best, by the
                 decoder's judgement of size and length.
+            backend: `pyav`, `decord` or `torchcodec`; None takes what the environment variable
+                VIDEOLLM_VIDEO_BACKEND names, else `pyav`. All give the same frames or refuse.
 
         Raises:
-            VideoError: The source is missing, empty, damaged, without video, or no source at all.
-            RequestError: `fps` or `video_stream` does not fit the source.
+            VideoError: The source is missing, empty, damaged, without video, or no source at all;
+                or the back end would not give the right frames of it.
+            RequestError: `fps`, `video_stream` or `backend` does not fit the source, or the back
+                end is unknown or not installed.
         """
         if fps is not None and not (math.isfinite(fps) and fps > 0):
             raise RequestError(f"fps is {fps}; it must be above 0: leave it out for {DEFAULT_FPS}")
@@ -82,9 +88,11 @@ class VideoReader:
             if fps is not None:
                 name = source_name(source)
                 raise RequestError(f"{name}: has times of its own, so fps={fps} must be left out")
-            return cls(FileTrack(media_source(source), video_stream))
+            return cls(open_track(choose_backend(backend), media_source(source), video_stream))
         if video_stream is not None:
             raise RequestError(f"{source_name(source)}: has no streams; leave video_stream out")
+        if backend is not None:
+            raise RequestError(f"{source_name(source)}: needs no decoder; leave backend out")
         return cls(stills)
 
     @property
@@ -92,7 +100,7 @@ class VideoReader:
         """Return what is known of the video."""
         return self._metadata
 
-    def read(self, times_seconds: Sequence[float]) -> Clip:
+    def read(self, times_seconds: Sequence[float], *, max_side: int | None = None) -> Clip:
         """Return the frames at some times: for each the last frame at or before it.
 
         A frame that begins less than a tick of the file's clock after the time, and less than
@@ -104,20 +112,25 @@ class VideoReader:
 
         Args:
             times_seconds: Seconds since the first frame, at least one, finite, in any order.
+            max_side: The longer side of the frames in pixels at most, at least 1. Longer ones are
+                shrunk as they are converted, which is quicker than afterwards; None keeps the size
+                of the video.
 
         Raises:
-            RequestError: There is no time, or one is not finite.
+            RequestError: There is no time, or one is not finite; or `max_side` is below 1.
             VideoError: The video is damaged on the way there.
             ValueError: The reader is closed.
         """
         times = sorted(float(time) for time in times_seconds)
         if not times or not all(map(math.isfinite, times)):
             raise RequestError(f"the times are {times}; give at least one, all of them finite")
+        if max_side is not None and max_side < 1:
+            raise RequestError(f"max_side is {max_side}; it must be at least 1 pixel")
         if self._closed:
             raise ValueError(f"{self._metadata.source}: the reader is closed; open it again")
         if self._cursor is None:
             self._cursor = self._track.start()
-        return self._read(self._cursor, times)
+        return self._read(self._cursor, times, max_side)
 
     def stream(self, fps: float, chunk_frames: int = 8) -> Iterator[Clip]:
         """Yield the whole video as clips, in constant memory.
@@ -149,6 +162,7 @@ class VideoReader:
         if self._cursor is not None:
             self._cursor.close()
             self._cursor = None
+        self._track.close()
 
     def __enter__(self) -> Self:
         return self
@@ -171,16 +185,17 @@ class VideoReader:
         finally:
             cursor.close()
 
-    def _read(self, cursor: Cursor, times: list[float]) -> Clip:
-        # In memory as decoders give pictures, channels last: copying and scaling are quicker so.
-        shape = (len(times), self._metadata.height, self._metadata.width, 3)
-        frames = torch.empty(shape, dtype=torch.uint8).permute(0, 3, 1, 2)
+    def _read(self, cursor: Cursor, times: list[float], max_side: int | None = None) -> Clip:
+        height, width = self._metadata.height, self._metadata.width
+        if max_side is not None and max(height, width) > max_side:
+            height, width = fitted_size(height, width, max_side)
+        frames = torch.empty((len(times), 3, height, width), dtype=torch.uint8)
         pts_seconds = torch.empty(len(times), dtype=torch.float64)
         for place, time in enumerate(times):
-            picture, seconds = cursor.frame_at(time)
+            picture, seconds = cursor.frame_at(time, max_side)
             frames[place] = picture
             pts_seconds[place] = seconds
-        return Clip(frames=frames, pts_seconds=pts_seconds)
+        return Clip(frames, pts_seconds, backend=self._metadata.backend)
 
 
 def _open_stills(source: VideoSource, fps: float) -> Track | None:

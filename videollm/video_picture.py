@@ -19,6 +19,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from torch import Tensor
 
+from videollm.transforms import fitted_size
+
 __all__ = ["Geometry", "Painter", "frame_geometry"]
 
 logger = logging.getLogger(__name__)
@@ -33,6 +35,13 @@ CONVERSION = (
     | Interpolation.FULL_CHR_H_INT
     | Interpolation.BITEXACT
 )
+
+PLANAR_FORMATS = frozenset(
+    f"yuv{infix}{sampling}p{depth}"
+    for infix, depth in (("", ""), ("j", ""), ("", "10le"))
+    for sampling in ("420", "422", "444")
+)
+"""Stored formats whose planes are checked by a test to agree with packed pixels."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +73,15 @@ class Geometry:
     def width(self) -> int:
         """Return W of the upright picture in pixels."""
         return self.stored_height if self.transpose else self.stored_width
+
+    def shrunk(self, max_side: int | None) -> "Geometry":
+        """Return the geometry of pictures whose longer side is at most so many pixels."""
+        if max_side is None or max(self.height, self.width) <= max_side:
+            return self
+        height, width = fitted_size(self.height, self.width, max_side)
+        if self.transpose:
+            height, width = width, height
+        return replace(self, stored_height=height, stored_width=width)
 
     def upright(self, picture: Tensor) -> Tensor:
         """Return a stored picture, (3, stored H, stored W), turned to (3, H, W)."""
@@ -108,26 +126,55 @@ def frame_geometry(frame: VideoFrame, pixel_aspect: Fraction | None) -> Geometry
 
 
 class Painter:
-    """Turn decoded frames into upright RGB pictures of one size."""
+    """Turn decoded frames into upright RGB pictures of one size, or smaller ones."""
 
     def __init__(self, geometry: Geometry) -> None:
         self._geometry = geometry
         self._scaler = VideoReformatter()
 
-    def picture(self, frame: VideoFrame) -> Tensor:
+    def picture(self, frame: VideoFrame, max_side: int | None = None) -> Tensor:
         """Return a frame as (3, H, W), uint8, RGB.
 
         A frame of another size than the first, in a stream that changes size midway, is scaled
         to the first one's.
+
+        Args:
+            frame: From the decoder.
+            max_side: The longer side of the picture in pixels at most. A longer one is shrunk
+                while it is converted, by antialiased bilinear interpolation of what the file
+                stores, brightness and colour apart.
         """
+        geometry = self._geometry.shrunk(max_side)
+        is_planar = geometry != self._geometry or _planes_agree(frame, geometry)
         rgb = self._scaler.reformat(
             frame,
-            width=self._geometry.stored_width,
-            height=self._geometry.stored_height,
-            format="rgb24",
+            width=geometry.stored_width,
+            height=geometry.stored_height,
+            format="gbrp" if is_planar else "rgb24",
             interpolation=CONVERSION,
             dst_color_range="JPEG",
             threads=1,
         )
+        if is_planar:
+            return geometry.upright(_stack(rgb))
         pixels = torch.from_numpy(rgb.to_ndarray().astype(np.uint8, copy=False))
-        return self._geometry.upright(pixels.permute(2, 0, 1))
+        return geometry.upright(pixels.permute(2, 0, 1))
+
+
+def _planes_agree(frame: VideoFrame, geometry: Geometry) -> bool:
+    """Return whether planes come out of the scaler with the very values of packed pixels.
+
+    They come several times sooner. At an odd height the last row of colour is rounded otherwise.
+    """
+    is_scaled = frame.height != geometry.stored_height
+    return frame.format.name in PLANAR_FORMATS and not is_scaled and frame.height % 2 == 0
+
+
+def _stack(planes: VideoFrame) -> Tensor:
+    """Return the planes green, blue, red of a frame as (3, H, W), red first."""
+    height, width = planes.height, planes.width
+    picture = torch.empty((3, height, width), dtype=torch.uint8)
+    for channel, plane in zip((1, 2, 0), planes.planes, strict=True):
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        picture[channel] = torch.from_numpy(rows[:height, :width])
+    return picture

@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from videollm.errors import VideoError
+from videollm.transforms import shrink_frame
 from videollm.video_track import TIME_TOLERANCE_SECONDS, VideoMetadata
 
 __all__ = ["DEFAULT_FPS", "StillsTrack", "open_array", "open_folder"]
@@ -45,11 +46,11 @@ class StillsTrack:
         """Return the track itself: pictures are found by their number, so it has no position."""
         return self
 
-    def frame_at(self, seconds: float) -> tuple[Tensor, float]:
+    def frame_at(self, seconds: float, max_side: int | None = None) -> tuple[Tensor, float]:
         """Return the picture shown at a time, (3, H, W), and since when, in seconds."""
         number = int(max(seconds + TIME_TOLERANCE_SECONDS, 0.0) * self._metadata.fps)
         number = min(number, self._metadata.num_frames - 1)
-        return self._load(number), number / self._metadata.fps
+        return shrink_frame(self._load(number), max_side), number / self._metadata.fps
 
     def close(self) -> None:
         """Do nothing: no file stays open."""

@@ -1,6 +1,6 @@
 """What a video file holds, found before anything is asked of it.
 
-One pass over the packets, decoding only until the first frame, finds the true count, the true
+One pass over the packets, and decoding until the first frame, find the true count, the true
 duration, the keyframes and whether the times can be trusted for seeking. Headers lie about all of
 these: edit lists hide frames, AVI pads its count, downloads cut short promise the whole.
 The header of a remote file, or of a very large one with an index, is believed instead.
@@ -11,12 +11,12 @@ from fractions import Fraction
 
 import av
 from av.container import InputContainer
-from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from videollm.errors import VideoError
-from videollm.video_container import open_media, read_packets
+from videollm.video_clock import rounding_seconds
+from videollm.video_pass import MediaPass, threads_for
 from videollm.video_picture import Geometry, frame_geometry
 from videollm.video_source import MediaSource
 from videollm.video_stills import DEFAULT_FPS
@@ -49,12 +49,14 @@ class Timing:
         duration_seconds: From the start of the first frame to the end of the last, above 0.
         fps: Mean frames per second, above 0.
         key_seconds: Rising times at which decoding can begin; empty if seeking is not safe.
+        frame_seconds: Rising times of all frames; empty if packets do not tell them.
     """
 
     num_frames: int
     duration_seconds: float
     fps: float
     key_seconds: tuple[float, ...] = ()
+    frame_seconds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +70,10 @@ class Survey:
         origin_ticks: Time stamp of the first frame that decodes, in units of the stream's time
             base; None if it has none.
         decode_timed: Whether frames are timed by the order of decoding.
+        stream_index: Place of the video stream among all streams of the file.
+        bit_depth: Bits of a stored sample.
+        rounding_seconds: How late a frame may begin and count as at a requested time.
+        threads: How many threads should decode it.
     """
 
     codec: str
@@ -75,6 +81,10 @@ class Survey:
     timing: Timing
     origin_ticks: int | None
     decode_timed: bool
+    stream_index: int
+    bit_depth: int
+    rounding_seconds: float
+    threads: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +94,10 @@ class _Stamp:
     is_keyframe: bool
 
 
-def survey_media(source: MediaSource, video_stream: int | None) -> Survey:
-    """Return what the packets of a source say.
+def survey_media(source: MediaSource, video_stream: int | None) -> tuple[Survey, MediaPass | None]:
+    """Return what the packets of a source say, and the pass that read them, at its beginning.
+
+    The pass is None where it would have to read the source again.
 
     Args:
         source: Where the bytes come from.
@@ -94,32 +106,60 @@ def survey_media(source: MediaSource, video_stream: int | None) -> Survey:
     Raises:
         VideoError: The source cannot be opened, or not one frame of it decodes.
     """
-    container, stream = open_media(source, video_stream)
-    with container:
-        formats = set(container.format.name.split(","))
-        decode_timed = bool(formats & DECODE_TIMED_FORMATS)
-        believed = _header_is_believed(source, container, stream)
-        first, stamps = _scan(container, stream, decode_timed, first_frame_only=believed)
-        if first is None:
-            finding = f"not one frame of its {stream.codec_context.name} video can be decoded"
-            remedy = "the file is damaged: copy, download or convert it again"
-            if source.is_remote:
-                remedy = "download it and give its path: its server may not allow reading in parts"
-            raise VideoError(source.name, finding, remedy)
-        origin = first.dts if decode_timed else first.pts
-        if believed:
-            timing = _timing_of_header(container, stream, origin)
-        else:
-            seekable = _is_seekable(container, stream)
-            start = _start_ticks(stamps, origin, decode_timed)
-            timing = _timing_of_stamps(stream, stamps, start, seekable=seekable)
-        return Survey(
-            codec=stream.codec_context.name,
-            geometry=frame_geometry(first, stream.sample_aspect_ratio),
-            timing=timing,
-            origin_ticks=origin,
-            decode_timed=decode_timed,
-        )
+    media = MediaPass(source, video_stream)
+    try:
+        survey = _survey(source, media, threaded=True)
+        if survey.threads > 1 and media.has_errors:
+            # Threads report damage late: one alone says where it is.
+            media.close()
+            media = MediaPass(source, video_stream)
+            survey = _survey(source, media, threaded=False)
+    except BaseException:
+        media.close()
+        raise
+    if media.is_whole:
+        return survey, media
+    media.close()
+    return survey, None
+
+
+def _survey(source: MediaSource, media: MediaPass, *, threaded: bool) -> Survey:
+    container, stream = media.container, media.stream
+    decode_timed = bool(set(container.format.name.split(",")) & DECODE_TIMED_FORMATS)
+    believed = _header_is_believed(source, container, stream)
+    stamps = [] if believed else _stamps(media, decode_timed)
+    threads = 1
+    if threaded and not decode_timed:
+        context = stream.codec_context
+        threads = threads_for(len(stamps) * context.width * context.height)
+    media.use_threads(threads)
+    first = _first_frame(media, threads)
+    if first is None:
+        finding = f"not one frame of its {stream.codec_context.name} video can be decoded"
+        remedy = "the file is damaged: copy, download or convert it again"
+        if source.is_remote:
+            remedy = "download it and give its path: its server may not allow reading in parts"
+        raise VideoError(source.name, finding, remedy)
+    origin = first.dts if decode_timed else first.pts
+    if believed:
+        timing = _timing_of_header(container, stream, origin)
+    else:
+        seekable = _is_seekable(container, stream)
+        start = _start_ticks(stamps, origin, decode_timed)
+        timing = _timing_of_stamps(stream, stamps, start, seekable=seekable)
+    return Survey(
+        codec=stream.codec_context.name,
+        geometry=frame_geometry(first, stream.sample_aspect_ratio),
+        timing=timing,
+        origin_ticks=origin,
+        decode_timed=decode_timed,
+        stream_index=stream.index,
+        bit_depth=max(component.bits for component in first.format.components),
+        rounding_seconds=rounding_seconds(
+            stream.time_base or Fraction(1, 1000), 1 / declared_fps(stream)
+        ),
+        threads=threads,
+    )
 
 
 def declared_fps(stream: VideoStream) -> float:
@@ -128,33 +168,19 @@ def declared_fps(stream: VideoStream) -> float:
     return float(rate) if rate else DEFAULT_FPS
 
 
-def _scan(
-    container: InputContainer, stream: VideoStream, decode_timed: bool, *, first_frame_only: bool
-) -> tuple[VideoFrame | None, list[_Stamp]]:
-    first: VideoFrame | None = None
-    stamps: list[_Stamp] = []
-    try:
-        for packet in read_packets(container, stream):
-            if first is None:
-                first = _first_frame(packet)
-            if packet.size > 0 and not packet.is_discard:
-                ticks = packet.dts if decode_timed else packet.pts
-                stamps.append(_Stamp(ticks, packet.duration or 0, packet.is_keyframe))
-            hopeless = first is None and len(stamps) > MAX_PACKETS_BEFORE_FRAME
-            if hopeless or (first is not None and first_frame_only):
-                break
-    except av.FFmpegError:
-        # What was read so far counts; the cursor comes to the same end and judges it.
-        pass
-    return first, stamps
+def _stamps(media: MediaPass, decode_timed: bool) -> list[_Stamp]:
+    return [
+        _Stamp(packet.dts if decode_timed else packet.pts, packet.duration or 0, packet.is_keyframe)
+        for packet in media.read_ahead()
+        if packet.size > 0 and not packet.is_discard
+    ]
 
 
-def _first_frame(packet: "Packet[VideoStream]") -> VideoFrame | None:
+def _first_frame(media: MediaPass, threads: int) -> VideoFrame | None:
     try:
-        frames = packet.stream.decode(packet)
+        return media.decode_ahead(MAX_PACKETS_BEFORE_FRAME + threads)
     except av.FFmpegError:
         return None
-    return frames[0] if frames else None
 
 
 def _header_is_believed(
@@ -211,6 +237,7 @@ def _timing_of_stamps(
             for ticks in sorted(shown)
             if seekable and is_unique and shown[ticks].is_keyframe
         ),
+        frame_seconds=tuple(float((ticks - start) * base) for ticks in sorted(shown)),
     )
 
 

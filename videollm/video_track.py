@@ -34,6 +34,8 @@ class VideoMetadata:
         width: Likewise.
         codec: Name of the decoder, or `array` or `images`.
         rotation_degrees: Counterclockwise turn from stored to upright, in [-180, 180].
+        backend: What decodes it, with its version, such as `pyav 18.1.0`; `none` for frames in
+            memory and folders, which need no decoder.
     """
 
     source: str
@@ -44,13 +46,18 @@ class VideoMetadata:
     width: int
     codec: str
     rotation_degrees: int = 0
+    backend: str = "none"
 
 
 class Cursor(Protocol):
     """Find frames by time; quickest when the times rise."""
 
-    def frame_at(self, seconds: float) -> tuple[Tensor, float]:
+    def frame_at(self, seconds: float, max_side: int | None = None) -> tuple[Tensor, float]:
         """Return the last frame at or before a time, or the first frame, and its own time.
+
+        Args:
+            seconds: Time since the first frame.
+            max_side: The longer side of the picture in pixels at most; a longer one is shrunk.
 
         Returns:
             The picture, (3, H, W), uint8, RGB, not to be written to; and its time in seconds.
@@ -69,3 +76,6 @@ class Track(Protocol):
 
     def start(self) -> Cursor:
         """Return a new cursor, independent of every other."""
+
+    def close(self) -> None:
+        """Let go of what is held for cursors to come; those that are out go on."""

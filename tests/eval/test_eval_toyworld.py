@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import av
 import pytest
 import torch
 
@@ -75,7 +76,8 @@ def test_through_a_file_the_clip_keeps_its_times_and_almost_its_pixels(num_frame
     assert clip.pts_seconds.diff().min() > 0
     error = (clip.frames.float() - drawn.frames.float()).abs().mean()
     assert 0 < error < 6  # chroma at half resolution blurs edges; another frame is farther
-    described = {"source": "h264", "decoder": "pyav", "size": 128, "fps": 8}
+    decoder = f"pyav {av.__version__}"
+    described = {"source": "h264", "decoder": decoder, "size": 128, "fps": 8}
     assert task.describe_clips() == described
 
 

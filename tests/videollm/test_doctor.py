@@ -42,6 +42,7 @@ def test_report_is_json_with_every_part(tmp_path: Path) -> None:
         "cache",
         "scan_backends",
         "decoder",
+        "video_backends",
         "language_model",
         "demo_checkpoint",
         "extras",
@@ -51,6 +52,9 @@ def test_report_is_json_with_every_part(tmp_path: Path) -> None:
     assert report["cache"] == str(tmp_path)
     assert [backend["name"] for backend in report["scan_backends"]] == ["quick", "exotic"]
     assert report["scan_backends"][1]["reason"] == "no [gpu] here"
+    pyav, *others = report["video_backends"]
+    assert (pyav["name"], pyav["works"], pyav["chosen"]) == ("pyav", True, True)
+    assert all(bool(other["reason"]) != other["works"] for other in others)
 
 
 @pytest.mark.usefixtures("backends")

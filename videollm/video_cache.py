@@ -1,0 +1,84 @@
+"""Clips that were decoded a moment ago, for the next question about the same file.
+
+Only local files are remembered: their size, times and place on disk tell whether they changed.
+"""
+
+import os
+import threading
+from collections import OrderedDict
+from typing import Any
+
+from videollm.clip import Clip
+from videollm.sampling import load_clip
+from videollm.video import VideoReader, VideoSource
+from videollm.video_backends import choose_backend
+
+__all__ = ["ClipCache"]
+
+DEFAULT_MAX_BYTES = 256 * 2**20
+
+
+class ClipCache:
+    """Decode clips as `load_clip` does, and keep those asked for last; safe to share by threads.
+
+    Args:
+        max_bytes: Most bytes of frames to hold, at least 0; a larger clip is not kept.
+    """
+
+    def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+        self.max_bytes = max_bytes
+        self._clips: OrderedDict[object, Clip] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def num_bytes(self) -> int:
+        """Return how many bytes of frames are held."""
+        with self._lock:
+            return sum(clip.frames.nbytes for clip in self._clips.values())
+
+    def load_clip(self, source: VideoSource | VideoReader, **options: Any) -> Clip:
+        """Return a clip, decoded only if the file or an option is not as it was before.
+
+        Args:
+            source: Anything that `videollm.sampling.load_clip` takes.
+            options: Its further arguments.
+
+        Returns:
+            The clip; it is shared, so it is not to be written to.
+
+        Raises:
+            VideoError: The source cannot be read as video.
+            RequestError: An option is out of its range.
+        """
+        key = _key(source, options)
+        if key is None:
+            return load_clip(source, **options)
+        with self._lock:
+            if key in self._clips:
+                self._clips.move_to_end(key)
+                return self._clips[key]
+        clip = load_clip(source, **options)
+        # A file that was written to meanwhile is of neither state.
+        if key == _key(source, options):
+            self._keep(key, clip)
+        return clip
+
+    def _keep(self, key: object, clip: Clip) -> None:
+        with self._lock:
+            self._clips[key] = clip
+            held = sum(kept.frames.nbytes for kept in self._clips.values())
+            while held > self.max_bytes:
+                _, dropped = self._clips.popitem(last=False)
+                held -= dropped.frames.nbytes
+
+
+def _key(source: VideoSource | VideoReader, options: dict[str, Any]) -> object | None:
+    """Return what decides the frames; None where it cannot be told."""
+    if not isinstance(source, (str, os.PathLike)):
+        return None
+    path = os.path.abspath(os.fsdecode(source))
+    if not os.path.isfile(path):
+        return None
+    facts = os.stat(path)
+    state = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+    return path, state, choose_backend(None), tuple(sorted(options.items()))
