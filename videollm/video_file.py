@@ -19,7 +19,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 from torch import Tensor
 
-from videollm.errors import VideoError
+from videollm.errors import DamagedVideoError, SourceUnreachableError, VideoError
 from videollm.video_container import open_media, read_packets
 from videollm.video_picture import Painter
 from videollm.video_source import MediaSource
@@ -197,7 +197,7 @@ class FileCursor:
         current = next(self._frames, None)
         if current is None:
             remedy = "it has changed since it was opened: open it again"
-            raise VideoError(self._source.name, "no longer has a frame that decodes", remedy)
+            raise DamagedVideoError(self._source.name, "no longer has a frame that decodes", remedy)
         self._current = current
         self._following = next(self._frames, None)
 
@@ -258,7 +258,7 @@ class FileCursor:
                 if broken is not None and packet.size > 0 and shown.seconds > broken[0]:
                     finding = f"is damaged at {broken[0]:.2f} s ({broken[1]})"
                     remedy = "copy or convert it again, or use only the part before"
-                    raise VideoError(self._source.name, finding, remedy)
+                    raise DamagedVideoError(self._source.name, finding, remedy)
                 num_frames += 1
                 yield shown
         if broken is not None:
@@ -274,7 +274,7 @@ class FileCursor:
         except av.FFmpegError as error:
             finding = f"stopped halfway ({error.strerror})"
             remedy = "try again, or download the file and give its path"
-            raise VideoError(self._source.name, finding, remedy) from None
+            raise SourceUnreachableError(self._source.name, finding, remedy) from None
 
 
 def _is_entry(frame: VideoFrame) -> bool:

@@ -15,7 +15,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from videollm.errors import VideoError
+from videollm.errors import DamagedVideoError
 from videollm.video_container import open_media, read_packets
 from videollm.video_picture import Geometry, frame_geometry
 from videollm.video_source import MediaSource
@@ -103,9 +103,7 @@ def survey_media(source: MediaSource, video_stream: int | None) -> Survey:
         if first is None:
             finding = f"not one frame of its {stream.codec_context.name} video can be decoded"
             remedy = "the file is damaged: copy, download or convert it again"
-            if source.is_remote:
-                remedy = "download it and give its path: its server may not allow reading in parts"
-            raise VideoError(source.name, finding, remedy)
+            raise DamagedVideoError(source.name, finding, remedy)
         origin = first.dts if decode_timed else first.pts
         if believed:
             timing = _timing_of_header(container, stream, origin)
