@@ -1,8 +1,8 @@
 """Video in: open anything that shows pictures over time, and read frames by their times.
 
 `VideoReader.open` takes a path, an address, bytes, a file object, frames in memory or a folder
-of pictures; `read` and `stream` give `Clip`s. It neither chooses times (`videollm.sampling`) nor
-resizes (`videollm.transforms`).
+of pictures; `read` and `stream` give `Clip`s. It neither chooses times
+(`videollm.sampling`) nor resizes (`videollm.transforms`).
 
 Legend: T frames, H height, W width.
 """
@@ -21,7 +21,12 @@ from torch import Tensor
 from videollm.clip import Clip
 from videollm.errors import RequestError
 from videollm.video_file import FileTrack
-from videollm.video_source import local_path, media_source, source_name
+from videollm.video_source import (
+    DEFAULT_TIMEOUT_SECONDS,
+    local_path,
+    media_source,
+    source_name,
+)
 from videollm.video_stills import DEFAULT_FPS, open_array, open_folder
 from videollm.video_track import Cursor, Track, VideoMetadata
 
@@ -54,6 +59,7 @@ class VideoReader:
         *,
         fps: float | None = None,
         video_stream: int | None = None,
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> Self:
         """Return a reader of a source.
 
@@ -61,13 +67,16 @@ class VideoReader:
         height is kept). Times count from the first frame.
 
         Args:
-            source: A path, a `file:` or http(s) URL; bytes; a binary file object, which is read
-                from its beginning and stays open; frames in memory, (T, 3, H, W) or (T, H, W, 3),
-                uint8, RGB; or a folder of images of one size, shown in natural order.
+            source: A path, a `file:` or http(s) URL, HLS playlists included; bytes; a binary file
+                object, which is read from its beginning and stays open; frames in memory,
+                (T, 3, H, W) or (T, H, W, 3), uint8, RGB; or a folder of images of one size, shown
+                in natural order.
             fps: Rate of frames in memory and of folders, which have no times of their own; above
                 0, and 25 if left out.
             video_stream: Which of a file's video streams, from 0; None chooses the best, by the
                 decoder's judgement of size and length.
+            timeout_seconds: How long a source that is not local may take to show its first
+                picture, above 0. Later it may stay silent for three times as long.
 
         Raises:
             VideoError: The source is missing, empty, damaged, without video, or no source at all.
@@ -77,12 +86,14 @@ class VideoReader:
             raise RequestError(f"fps is {fps}; it must be above 0: leave it out for {DEFAULT_FPS}")
         if video_stream is not None and video_stream < 0:
             raise RequestError(f"video_stream is {video_stream}; streams are numbered from 0")
+        if not (math.isfinite(timeout_seconds) and timeout_seconds > 0):
+            raise RequestError(f"timeout_seconds is {timeout_seconds}; it must be above 0")
         stills = _open_stills(source, fps or DEFAULT_FPS)
         if stills is None:
             if fps is not None:
                 name = source_name(source)
                 raise RequestError(f"{name}: has times of its own, so fps={fps} must be left out")
-            return cls(FileTrack(media_source(source), video_stream))
+            return cls(_open_media(source, video_stream, timeout_seconds))
         if video_stream is not None:
             raise RequestError(f"{source_name(source)}: has no streams; leave video_stream out")
         return cls(stills)
@@ -181,6 +192,12 @@ class VideoReader:
             frames[place] = picture
             pts_seconds[place] = seconds
         return Clip(frames=frames, pts_seconds=pts_seconds)
+
+
+def _open_media(source: VideoSource, video_stream: int | None, timeout_seconds: float) -> Track:
+    media = media_source(source, timeout_seconds)
+    with media.opening():
+        return FileTrack(media, video_stream)
 
 
 def _open_stills(source: VideoSource, fps: float) -> Track | None:
