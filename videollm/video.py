@@ -20,6 +20,7 @@ from torch import Tensor
 
 from videollm.clip import Clip
 from videollm.errors import RequestError
+from videollm.video_animation import AnimationTrack, is_animation
 from videollm.video_file import FileTrack
 from videollm.video_source import (
     DEFAULT_TIMEOUT_SECONDS,
@@ -197,6 +198,8 @@ class VideoReader:
 def _open_media(source: VideoSource, video_stream: int | None, timeout_seconds: float) -> Track:
     media = media_source(source, timeout_seconds)
     with media.opening():
+        if video_stream in (None, 0) and is_animation(media.first_bytes()):
+            return AnimationTrack(media)
         return FileTrack(media, video_stream)
 
 

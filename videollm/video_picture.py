@@ -19,6 +19,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from torch import Tensor
 
+from videollm.video_alpha import lay_on_white, may_be_transparent
+
 __all__ = ["Geometry", "Painter", "frame_geometry"]
 
 logger = logging.getLogger(__name__)
@@ -115,19 +117,22 @@ class Painter:
         self._scaler = VideoReformatter()
 
     def picture(self, frame: VideoFrame) -> Tensor:
-        """Return a frame as (3, H, W), uint8, RGB.
+        """Return a frame as (3, H, W), uint8, RGB; what is transparent, on white.
 
         A frame of another size than the first, in a stream that changes size midway, is scaled
         to the first one's.
         """
+        is_opaque = not may_be_transparent(frame.format)
         rgb = self._scaler.reformat(
             frame,
             width=self._geometry.stored_width,
             height=self._geometry.stored_height,
-            format="rgb24",
+            format="rgb24" if is_opaque else "rgba",
             interpolation=CONVERSION,
             dst_color_range="JPEG",
             threads=1,
         )
-        pixels = torch.from_numpy(rgb.to_ndarray().astype(np.uint8, copy=False))
-        return self._geometry.upright(pixels.permute(2, 0, 1))
+        pixels = rgb.to_ndarray().astype(np.uint8, copy=False)
+        if not is_opaque:
+            pixels = lay_on_white(pixels)
+        return self._geometry.upright(torch.from_numpy(pixels).permute(2, 0, 1))
