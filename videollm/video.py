@@ -1,7 +1,7 @@
 """Video in: open anything that shows pictures over time, and read frames by their times.
 
-`VideoReader.open` takes a path, an address, bytes, a file object, frames in memory or a folder
-of pictures; `read` and `stream` give `Clip`s. It neither chooses times
+`VideoReader.open` takes a path, an address, bytes, a file object, frames in memory, a folder of
+pictures or a camera; `read` and `stream` give `Clip`s. It neither chooses times
 (`videollm.sampling`) nor resizes (`videollm.transforms`).
 
 Legend: T frames, H height, W width.
@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from videollm.clip import Clip
-from videollm.errors import RequestError
+from videollm.errors import LiveSourceError, RequestError
+from videollm.live import is_live_source
+from videollm.live_track import LiveTrack
 from videollm.video_animation import AnimationTrack, is_animation
 from videollm.video_file import FileTrack
 from videollm.video_source import (
@@ -33,7 +35,7 @@ from videollm.video_track import Cursor, Track, VideoMetadata
 
 __all__ = ["Clip", "VideoMetadata", "VideoReader", "VideoSource"]
 
-VideoSource = str | os.PathLike[str] | bytes | BinaryIO | Tensor | NDArray[np.uint8]
+VideoSource = int | str | os.PathLike[str] | bytes | BinaryIO | Tensor | NDArray[np.uint8]
 """Whatever `VideoReader.open` takes."""
 
 
@@ -71,7 +73,8 @@ class VideoReader:
             source: A path, a `file:` or http(s) URL, HLS playlists included; bytes; a binary file
                 object, which is read from its beginning and stays open; frames in memory,
                 (T, 3, H, W) or (T, H, W, 3), uint8, RGB; or a folder of images of one size, shown
-                in natural order.
+                in natural order. Live, for `stream` only: a camera, by its number or as
+                `camera:0`; an rtsp(s) URL; an http(s) URL without an end.
             fps: Rate of frames in memory and of folders, which have no times of their own; above
                 0, and 25 if left out.
             video_stream: Which of a file's video streams, from 0; None chooses the best, by the
@@ -89,11 +92,14 @@ class VideoReader:
             raise RequestError(f"video_stream is {video_stream}; streams are numbered from 0")
         if not (math.isfinite(timeout_seconds) and timeout_seconds > 0):
             raise RequestError(f"timeout_seconds is {timeout_seconds}; it must be above 0")
-        stills = _open_stills(source, fps or DEFAULT_FPS)
+        is_live = is_live_source(source)
+        stills = None if is_live else _open_stills(source, fps or DEFAULT_FPS)
         if stills is None:
             if fps is not None:
                 name = source_name(source)
                 raise RequestError(f"{name}: has times of its own, so fps={fps} must be left out")
+            if is_live:
+                return cls(LiveTrack(source, video_stream, timeout_seconds))
             return cls(_open_media(source, video_stream, timeout_seconds))
         if video_stream is not None:
             raise RequestError(f"{source_name(source)}: has no streams; leave video_stream out")
@@ -119,9 +125,12 @@ class VideoReader:
 
         Raises:
             RequestError: There is no time, or one is not finite.
+            LiveSourceError: The source is live, and has no past.
             VideoError: The video is damaged on the way there.
             ValueError: The reader is closed.
         """
+        if isinstance(self._track, LiveTrack):
+            self._track.start()
         times = sorted(float(time) for time in times_seconds)
         if not times or not all(map(math.isfinite, times)):
             raise RequestError(f"the times are {times}; give at least one, all of them finite")
@@ -136,7 +145,8 @@ class VideoReader:
 
         Frame k of the stream is what `read` gives for the time k / fps, for every such time below
         the duration; above the video's own rate frames repeat. Streams are independent of each
-        other and of `read`.
+        other and of `read`. A live source is watched from now on, by `videollm.live`, without an
+        end and without repeating frames.
 
         Args:
             fps: Frames per second of the stream, above 0.
@@ -153,6 +163,8 @@ class VideoReader:
             raise RequestError(f"chunk_frames is {chunk_frames}; a chunk has at least 1 frame")
         if self._closed:
             raise ValueError(f"{self._metadata.source}: the reader is closed; open it again")
+        if isinstance(self._track, LiveTrack):
+            return self._track.stream(fps, chunk_frames)
         return self._stream(fps, chunk_frames)
 
     def close(self) -> None:
@@ -197,10 +209,13 @@ class VideoReader:
 
 def _open_media(source: VideoSource, video_stream: int | None, timeout_seconds: float) -> Track:
     media = media_source(source, timeout_seconds)
-    with media.opening():
-        if video_stream in (None, 0) and is_animation(media.first_bytes()):
-            return AnimationTrack(media)
-        return FileTrack(media, video_stream)
+    try:
+        with media.opening():
+            if video_stream in (None, 0) and is_animation(media.first_bytes()):
+                return AnimationTrack(media)
+            return FileTrack(media, video_stream)
+    except LiveSourceError:
+        return LiveTrack(source, video_stream, timeout_seconds)
 
 
 def _open_stills(source: VideoSource, fps: float) -> Track | None:
