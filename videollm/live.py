@@ -8,6 +8,7 @@ Legend: T frames, H height, W width.
 """
 
 import math
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -16,7 +17,7 @@ from typing import Self
 import torch
 
 from videollm.clip import Clip
-from videollm.errors import RequestError, SourceTimeoutError
+from videollm.errors import DamagedVideoError, RequestError, SourceTimeoutError
 from videollm.live_buffer import FrameBuffer, LiveFrame
 from videollm.live_reader import LiveOptions, LiveReader
 from videollm.live_source import is_live_source, live_source
@@ -63,6 +64,7 @@ class LiveStream:
         self._metadata = metadata
         self._num_frames = 0
         self._gap_seconds = 0.0
+        weakref.finalize(self, reader.stop)
 
     @classmethod
     def open(
@@ -105,10 +107,12 @@ class LiveStream:
                 finding = f"no picture within {options.timeout_seconds:g} s"
                 remedy = "check that it is running, or allow more with timeout_seconds"
                 raise SourceTimeoutError(opened.name, finding, remedy)
+            if reader.metadata is None:
+                remedy = "copy, download or convert it again"
+                raise DamagedVideoError(opened.name, "not one frame can be decoded", remedy)
         except BaseException:
             _stop(reader)
             raise
-        assert reader.metadata is not None, "a first frame came"
         return cls(reader, buffer, reader.metadata)
 
     @property

@@ -8,7 +8,6 @@ import math
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -19,7 +18,13 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from videollm.errors import RequestError, SourceTimeoutError, SourceUnreachableError, VideoError
+from videollm.errors import (
+    DamagedVideoError,
+    RequestError,
+    SourceTimeoutError,
+    SourceUnreachableError,
+    VideoError,
+)
 from videollm.live_buffer import FrameBuffer, LiveFrame
 from videollm.live_clock import LiveClock, rounding_seconds
 from videollm.live_source import DeviceSource
@@ -112,6 +117,7 @@ class LiveReader(threading.Thread):
         self._started_wall_seconds = 0.0
         self._broken_since: float | None = None
         self._num_tries = 0
+        self._has_warned = False
 
     def run(self) -> None:
         """Read; whatever happens ends in the buffer."""
@@ -230,13 +236,21 @@ class LiveReader(threading.Thread):
             rotation_degrees=geometry.rotation_degrees,
         )
 
+    def _seconds_read(self) -> float:
+        return (self._clock.last_seconds if self._clock else None) or 0.0
+
     def _frames(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
         # Threads that work on several frames at once hold back as many.
         stream.codec_context.thread_type = "SLICE"
         for packet in self._packets(container, stream):
-            # The first packets may lean on pictures from before, and lost ones are a live fact.
-            with suppress(av.InvalidDataError):
+            try:
                 yield from stream.decode(packet)
+            except av.InvalidDataError as error:
+                # The first packets may lean on pictures from before that nobody has.
+                if self._painter is not None and not self._has_warned:
+                    name, reason = self._source.name, error.strerror
+                    logger.warning("%s: pictures are left out as damaged (%s)", name, reason)
+                    self._has_warned = True
 
     def _packets(
         self, container: InputContainer, stream: VideoStream
@@ -257,7 +271,8 @@ class LiveReader(threading.Thread):
             except av.FFmpegError as error:
                 if isinstance(self._source, DeviceSource):
                     raise self._source.explain(error) from None
-                finding = f"stopped halfway ({error.strerror})"
-                raise SourceUnreachableError(name, finding, "open it again") from None
+                finding = f"is damaged after {self._seconds_read():.2f} s ({error.strerror})"
+                remedy = "copy or convert it again, or use only the part before"
+                raise DamagedVideoError(name, finding, remedy) from None
             else:
                 return

@@ -29,7 +29,7 @@ class Patience:
         self._deadline: float | None = None
         self._is_cancelled = False
         self._sockets: set[socket.socket] = set()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @contextmanager
     def opening(self) -> Iterator[None]:

@@ -17,6 +17,7 @@ from videollm.errors import (
     RequestError,
     SourceTimeoutError,
     SourceUnreachableError,
+    VideoError,
 )
 from videollm.live import LiveOptions, LiveStream
 from videollm.sampling import load_clip
@@ -184,6 +185,26 @@ def test_closing_does_not_wait_for_a_silent_server(folder: Path) -> None:
         assert time.monotonic() - began < 0.7
         assert watching() == []
         assert list(stream) == []
+
+
+def test_a_stream_that_is_forgotten_stops(folder: Path) -> None:
+    stream = LiveStream.open(folder / "a.mkv", 30.0, options=LiveOptions(buffer_frames=1))
+    next(stream)
+    assert len(watching()) == 1
+    del stream
+    settle()
+
+
+def test_a_damaged_file_says_so(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = (folder / "noise.ts").read_bytes()
+    middle = len(data) // 2
+    with LiveStream.open(data[:middle] + b"\x00" * 40000 + data[middle + 40000 :], 30.0) as stream:
+        times = [frame.media_seconds for frame in stream]
+    assert times == sorted(set(times))
+    assert caplog.text.count("left out as damaged") <= 1
+    start, end = data[: 188 * 3], bytes(5000)
+    with pytest.raises(VideoError):
+        LiveStream.open(start + end)
 
 
 def test_a_silent_source_is_given_up(folder: Path) -> None:
