@@ -1,8 +1,8 @@
 """Video in: open anything that shows pictures over time, and read frames by their times.
 
-`VideoReader.open` takes a path, an address, bytes, a file object, frames in memory or a folder
-of pictures; `read` and `stream` give `Clip`s. It neither chooses times (`videollm.sampling`) nor
-resizes (`videollm.transforms`).
+`VideoReader.open` takes a path, an address, bytes, a file object, frames in memory, a folder of
+pictures or a camera; `read` and `stream` give `Clip`s. It neither chooses times
+(`videollm.sampling`) nor resizes (`videollm.transforms`).
 
 Legend: T frames, H height, W width.
 """
@@ -19,16 +19,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from videollm.clip import Clip
-from videollm.errors import RequestError
+from videollm.errors import LiveSourceError, RequestError
+from videollm.live import is_live_source
+from videollm.live_track import LiveTrack
 from videollm.transforms import fitted_size
+from videollm.video_animation import AnimationTrack, is_animation
 from videollm.video_backends import choose_backend, open_track
-from videollm.video_source import local_path, media_source, source_name
+from videollm.video_source import (
+    DEFAULT_TIMEOUT_SECONDS,
+    local_path,
+    media_source,
+    source_name,
+)
 from videollm.video_stills import DEFAULT_FPS, open_array, open_folder
 from videollm.video_track import Cursor, Track, VideoMetadata
 
 __all__ = ["Clip", "VideoMetadata", "VideoReader", "VideoSource"]
 
-VideoSource = str | os.PathLike[str] | bytes | BinaryIO | Tensor | NDArray[np.uint8]
+VideoSource = int | str | os.PathLike[str] | bytes | BinaryIO | Tensor | NDArray[np.uint8]
 """Whatever `VideoReader.open` takes."""
 
 
@@ -56,6 +64,7 @@ class VideoReader:
         fps: float | None = None,
         video_stream: int | None = None,
         backend: str | None = None,
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> Self:
         """Return a reader of a source.
 
@@ -63,15 +72,19 @@ class VideoReader:
         height is kept). Times count from the first frame.
 
         Args:
-            source: A path, a `file:` or http(s) URL; bytes; a binary file object, which is read
-                from its beginning and stays open; frames in memory, (T, 3, H, W) or (T, H, W, 3),
-                uint8, RGB; or a folder of images of one size, shown in natural order.
+            source: A path, a `file:` or http(s) URL, HLS playlists included; bytes; a binary file
+                object, which is read from its beginning and stays open; frames in memory,
+                (T, 3, H, W) or (T, H, W, 3), uint8, RGB; or a folder of images of one size, shown
+                in natural order. Live, for `stream` only: a camera, by its number or as
+                `camera:0`; an rtsp(s) URL; an http(s) URL without an end.
             fps: Rate of frames in memory and of folders, which have no times of their own; above
                 0, and 25 if left out.
             video_stream: Which of a file's video streams, from 0; None chooses the best, by the
                 decoder's judgement of size and length.
             backend: `pyav`, `decord` or `torchcodec`; None takes what the environment variable
                 VIDEOLLM_VIDEO_BACKEND names, else `pyav`. All give the same frames or refuse.
+            timeout_seconds: How long a source that is not local may take to show its first
+                picture, above 0. Later it may stay silent for three times as long.
 
         Raises:
             VideoError: The source is missing, empty, damaged, without video, or no source at all;
@@ -83,16 +96,21 @@ class VideoReader:
             raise RequestError(f"fps is {fps}; it must be above 0: leave it out for {DEFAULT_FPS}")
         if video_stream is not None and video_stream < 0:
             raise RequestError(f"video_stream is {video_stream}; streams are numbered from 0")
-        stills = _open_stills(source, fps or DEFAULT_FPS)
+        if not (math.isfinite(timeout_seconds) and timeout_seconds > 0):
+            raise RequestError(f"timeout_seconds is {timeout_seconds}; it must be above 0")
+        is_live = is_live_source(source)
+        stills = None if is_live else _open_stills(source, fps or DEFAULT_FPS)
         if stills is None:
             if fps is not None:
                 name = source_name(source)
                 raise RequestError(f"{name}: has times of its own, so fps={fps} must be left out")
-            return cls(open_track(choose_backend(backend), media_source(source), video_stream))
+            if is_live:
+                _refuse_backend(source, backend)
+                return cls(LiveTrack(source, video_stream, timeout_seconds))
+            return cls(_open_media(source, video_stream, backend, timeout_seconds))
         if video_stream is not None:
             raise RequestError(f"{source_name(source)}: has no streams; leave video_stream out")
-        if backend is not None:
-            raise RequestError(f"{source_name(source)}: needs no decoder; leave backend out")
+        _refuse_backend(source, backend)
         return cls(stills)
 
     @property
@@ -118,9 +136,12 @@ class VideoReader:
 
         Raises:
             RequestError: There is no time, or one is not finite; or `max_side` is below 1.
+            LiveSourceError: The source is live, and has no past.
             VideoError: The video is damaged on the way there.
             ValueError: The reader is closed.
         """
+        if isinstance(self._track, LiveTrack):
+            self._track.start()
         times = sorted(float(time) for time in times_seconds)
         if not times or not all(map(math.isfinite, times)):
             raise RequestError(f"the times are {times}; give at least one, all of them finite")
@@ -137,7 +158,8 @@ class VideoReader:
 
         Frame k of the stream is what `read` gives for the time k / fps, for every such time below
         the duration; above the video's own rate frames repeat. Streams are independent of each
-        other and of `read`.
+        other and of `read`. A live source is watched from now on, by `videollm.live`, without an
+        end and without repeating frames.
 
         Args:
             fps: Frames per second of the stream, above 0.
@@ -154,6 +176,8 @@ class VideoReader:
             raise RequestError(f"chunk_frames is {chunk_frames}; a chunk has at least 1 frame")
         if self._closed:
             raise ValueError(f"{self._metadata.source}: the reader is closed; open it again")
+        if isinstance(self._track, LiveTrack):
+            return self._track.stream(fps, chunk_frames)
         return self._stream(fps, chunk_frames)
 
     def close(self) -> None:
@@ -196,6 +220,27 @@ class VideoReader:
             frames[place] = picture
             pts_seconds[place] = seconds
         return Clip(frames, pts_seconds, backend=self._metadata.backend)
+
+
+def _open_media(
+    source: VideoSource, video_stream: int | None, backend: str | None, timeout_seconds: float
+) -> Track:
+    name = choose_backend(backend)
+    media = media_source(source, timeout_seconds)
+    try:
+        with media.opening():
+            if video_stream in (None, 0) and is_animation(media.first_bytes()):
+                _refuse_backend(source, backend)
+                return AnimationTrack(media)
+            return open_track(name, media, video_stream)
+    except LiveSourceError:
+        _refuse_backend(source, backend)
+        return LiveTrack(source, video_stream, timeout_seconds)
+
+
+def _refuse_backend(source: VideoSource, backend: str | None) -> None:
+    if backend is not None:
+        raise RequestError(f"{source_name(source)}: is read in one way only; leave backend out")
 
 
 def _open_stills(source: VideoSource, fps: float) -> Track | None:

@@ -8,13 +8,14 @@ from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from videollm.errors import VideoError
+from videollm.errors import LiveSourceError, NoVideoError, VideoError
 from videollm.video_source import GIVE_A_VIDEO, MediaSource
+from videollm.video_website import Visit, Website
 
-__all__ = ["open_media", "read_packets"]
+__all__ = ["open_container", "open_media", "read_packets", "video_stream_of"]
 
-TIMEOUT_SECONDS = 15.0
-"""How long a remote source may stay silent, when it is opened and at every read."""
+HLS_OPTIONS = {"http_persistent": "0", "http_multiple": "0", "extension_picky": "0"}
+"""Every part is fetched by us, each by a connection of its own, whatever its name ends in."""
 
 
 def open_media(source: MediaSource, video_stream: int | None) -> tuple[InputContainer, VideoStream]:
@@ -25,21 +26,15 @@ def open_media(source: MediaSource, video_stream: int | None) -> tuple[InputCont
         video_stream: Which of the file's video streams, from 0; None chooses the best.
 
     Raises:
+        LiveSourceError: It is remote and nothing tells where it ends.
         VideoError: It is no container, it has no such video stream, or no decoder reads it.
     """
-    timeout = TIMEOUT_SECONDS if source.is_remote else None
+    container = open_container(source)
     try:
-        container = av.open(
-            source.handle(),
-            "r",
-            container_options=dict(source.options()),
-            metadata_errors="replace",
-            timeout=timeout,
-        )
-    except av.FFmpegError as error:
-        raise _opening_error(source, error) from None
-    try:
-        return container, _video_stream(source, container, video_stream)
+        if source.is_endless(container.duration):
+            finding = "is live: nothing tells where it ends"
+            raise LiveSourceError(source.name, finding, "watch it with stream(fps)")
+        return container, video_stream_of(source.name, container, video_stream)
     except VideoError:
         container.close()
         raise
@@ -60,20 +55,41 @@ def read_packets(container: InputContainer, stream: VideoStream) -> "Iterator[Pa
         return
 
 
-def _opening_error(source: MediaSource, error: av.FFmpegError) -> VideoError:
-    reason = error.strerror or type(error).__name__
-    if source.is_remote:
-        remedy = "check the address, or download the file and give its path"
-        if isinstance(error, av.error.ExitError):
-            reason = f"no answer within {TIMEOUT_SECONDS:g} s"
-        return VideoError(source.name, f"cannot be fetched as a video ({reason})", remedy)
-    begins = f"it begins with {source.first_bytes()!r}"
-    return VideoError(source.name, f"is not a video ({begins}: {reason})", GIVE_A_VIDEO)
+def open_container(source: MediaSource) -> InputContainer:
+    """Return the opened container of a source.
+
+    Raises:
+        VideoError: It is no container, or it is out of reach.
+    """
+    website = source.location if isinstance(source.location, Website) else None
+    is_playlist = website is not None and website.is_playlist
+    try:
+        return av.open(
+            source.handle(),
+            "r",
+            format="hls" if is_playlist else None,
+            container_options={**source.options(), **(HLS_OPTIONS if is_playlist else {})},
+            metadata_errors="replace",
+            io_open=None if website is None else Visit(website).open_file,
+        )
+    except av.FFmpegError as error:
+        reason = error.strerror or type(error).__name__
+        begins = f"it begins with {source.first_bytes()[:16]!r}"
+        finding = f"is not a video ({begins}: {reason})"
+        raise NoVideoError(source.name, finding, GIVE_A_VIDEO) from None
 
 
-def _video_stream(
-    source: MediaSource, container: InputContainer, video_stream: int | None
-) -> VideoStream:
+def video_stream_of(name: str, container: InputContainer, video_stream: int | None) -> VideoStream:
+    """Return the video stream to show.
+
+    Args:
+        name: What the user gave, for messages.
+        container: The opened source.
+        video_stream: Which of the video streams, from 0; None chooses the best.
+
+    Raises:
+        VideoError: There is no such stream, or no decoder reads it.
+    """
     # The decoder draws plain text as a picture; cover art of music is a picture, too.
     streams = [
         stream
@@ -84,7 +100,7 @@ def _video_stream(
         kinds = sorted({stream.type for stream in container.streams} - {"video"})
         holds = f"only {' and '.join(kinds)}" if kinds else "nothing that can be shown"
         finding = f"has no video stream (a {container.format.name} file with {holds})"
-        raise VideoError(source.name, finding, GIVE_A_VIDEO)
+        raise NoVideoError(name, finding, GIVE_A_VIDEO)
     if video_stream is None:
         best = container.streams.best("video")
         chosen = next((stream for stream in streams if stream is best), streams[0])
@@ -92,8 +108,8 @@ def _video_stream(
         chosen = streams[video_stream]
     else:
         finding = f"has {len(streams)} video streams, numbered from 0, and not {video_stream}"
-        raise VideoError(source.name, finding, "choose one of them")
+        raise VideoError(name, finding, "choose one of them")
     if chosen.codec_context is None:
         remedy = "convert it to h264 in mp4"
-        raise VideoError(source.name, "no decoder for its video is installed", remedy)
+        raise VideoError(name, "no decoder for its video is installed", remedy)
     return chosen

@@ -16,7 +16,7 @@ import av
 from av.video.frame import PictureType, VideoFrame
 from torch import Tensor
 
-from videollm.errors import VideoError
+from videollm.errors import DamagedVideoError, SourceUnreachableError, VideoError
 from videollm.video_clock import Clock
 from videollm.video_pass import Decoded, MediaPass
 from videollm.video_picture import Painter
@@ -165,7 +165,7 @@ class FileCursor:
         current = next(self._frames, None)
         if current is None:
             remedy = "it has changed since it was opened: open it again"
-            raise VideoError(self._source.name, "no longer has a frame that decodes", remedy)
+            raise DamagedVideoError(self._source.name, "no longer has a frame that decodes", remedy)
         self._current = current
         self._following = next(self._frames, None)
 
@@ -225,7 +225,7 @@ class FileCursor:
                 if broken is not None and packet.size > 0 and shown.seconds > broken[0]:
                     finding = f"is damaged at {broken[0]:.2f} s ({broken[1]})"
                     remedy = "copy or convert it again, or use only the part before"
-                    raise VideoError(self._source.name, finding, remedy)
+                    raise DamagedVideoError(self._source.name, finding, remedy)
                 num_frames += 1
                 yield shown
         if broken is not None:
@@ -239,7 +239,7 @@ class FileCursor:
         except av.FFmpegError as error:
             finding = f"stopped halfway ({error.strerror})"
             remedy = "try again, or download the file and give its path"
-            raise VideoError(self._source.name, finding, remedy) from None
+            raise SourceUnreachableError(self._source.name, finding, remedy) from None
 
     def _require_one_thread(self) -> None:
         if self._threads > 1:

@@ -20,6 +20,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from torch import Tensor
 
 from videollm.transforms import fitted_size
+from videollm.video_alpha import lay_on_white, may_be_transparent
 
 __all__ = ["Geometry", "Painter", "frame_geometry"]
 
@@ -133,7 +134,7 @@ class Painter:
         self._scaler = VideoReformatter()
 
     def picture(self, frame: VideoFrame, max_side: int | None = None) -> Tensor:
-        """Return a frame as (3, H, W), uint8, RGB.
+        """Return a frame as (3, H, W), uint8, RGB; what is transparent, on white.
 
         A frame of another size than the first, in a stream that changes size midway, is scaled
         to the first one's.
@@ -145,20 +146,24 @@ class Painter:
                 stores, brightness and colour apart.
         """
         geometry = self._geometry.shrunk(max_side)
-        is_planar = geometry != self._geometry or _planes_agree(frame, geometry)
+        is_opaque = not may_be_transparent(frame.format)
+        is_planar = is_opaque and (geometry != self._geometry or _planes_agree(frame, geometry))
+        packed = "rgb24" if is_opaque else "rgba"
         rgb = self._scaler.reformat(
             frame,
             width=geometry.stored_width,
             height=geometry.stored_height,
-            format="gbrp" if is_planar else "rgb24",
+            format="gbrp" if is_planar else packed,
             interpolation=CONVERSION,
             dst_color_range="JPEG",
             threads=1,
         )
         if is_planar:
             return geometry.upright(_stack(rgb))
-        pixels = torch.from_numpy(rgb.to_ndarray().astype(np.uint8, copy=False))
-        return geometry.upright(pixels.permute(2, 0, 1))
+        pixels = rgb.to_ndarray().astype(np.uint8, copy=False)
+        if not is_opaque:
+            pixels = lay_on_white(pixels)
+        return geometry.upright(torch.from_numpy(pixels).permute(2, 0, 1))
 
 
 def _planes_agree(frame: VideoFrame, geometry: Geometry) -> bool:

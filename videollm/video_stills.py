@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from videollm.errors import VideoError
+from videollm.errors import DamagedVideoError, NoVideoError, SourceAccessError, VideoError
 from videollm.transforms import shrink_frame
 from videollm.video_track import TIME_TOLERANCE_SECONDS, VideoMetadata
 
@@ -99,14 +99,15 @@ def open_folder(folder: Path, name: str, fps: float) -> StillsTrack:
     try:
         entries = list(folder.iterdir())
     except OSError as error:
-        raise VideoError(name, f"cannot be listed ({error.strerror})", "check the path") from None
+        finding = f"cannot be listed ({error.strerror})"
+        raise SourceAccessError(name, finding, "check the path and its permissions") from None
     paths = sorted(
         (path for path in entries if path.suffix.lower() in IMAGE_SUFFIXES),
         key=lambda path: re.sub("[0-9]+", lambda digits: digits[0].zfill(20), path.name.lower()),
     )
     if not paths:
         remedy = "give a video file, or a folder of " + ", ".join(IMAGE_SUFFIXES)
-        raise VideoError(name, "is a folder without images", remedy)
+        raise NoVideoError(name, "is a folder without images", remedy)
     first = _load_image(paths[0])
     size = (first.shape[1], first.shape[2])
 
@@ -145,5 +146,5 @@ def _load_image(path: Path) -> Tensor:
             pixels = np.array(upright.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         remedy = "replace it or take it out of the folder"
-        raise VideoError(path, f"cannot be read as an image ({error})", remedy) from None
+        raise DamagedVideoError(path, f"cannot be read as an image ({error})", remedy) from None
     return torch.from_numpy(pixels).permute(2, 0, 1)

@@ -14,7 +14,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from videollm.errors import VideoError
+from videollm.errors import DamagedVideoError
 from videollm.video_clock import rounding_seconds
 from videollm.video_pass import MediaPass, threads_for
 from videollm.video_picture import Geometry, frame_geometry
@@ -137,9 +137,7 @@ def _survey(source: MediaSource, media: MediaPass, *, threaded: bool) -> Survey:
     if first is None:
         finding = f"not one frame of its {stream.codec_context.name} video can be decoded"
         remedy = "the file is damaged: copy, download or convert it again"
-        if source.is_remote:
-            remedy = "download it and give its path: its server may not allow reading in parts"
-        raise VideoError(source.name, finding, remedy)
+        raise DamagedVideoError(source.name, finding, remedy)
     origin = first.dts if decode_timed else first.pts
     if believed:
         timing = _timing_of_header(container, stream, origin)

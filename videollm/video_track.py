@@ -26,13 +26,15 @@ class VideoMetadata:
 
     Args:
         source: What was opened, as it was given.
-        duration_seconds: From the start of the first frame to the end of the last; above 0.
+        duration_seconds: From the start of the first frame to the end of the last; above 0, and
+            infinite for a live source.
         fps: Mean frames per second; above 0. The rate that the file declares, or the measured
             one where the two differ by more than a tenth.
-        num_frames: Number of frames, at least 1. An estimate where packets are not frames.
+        num_frames: Number of frames, at least 1, or 0 for a live source. An estimate where packets
+            are not frames.
         height: Of the upright picture with square pixels, in pixels.
         width: Likewise.
-        codec: Name of the decoder, or `array` or `images`.
+        codec: Name of the decoder, or `array`, `images` or `webp`.
         rotation_degrees: Counterclockwise turn from stored to upright, in [-180, 180].
         backend: What decodes it, with its version, such as `pyav 18.1.0`; `none` for frames in
             memory and folders, which need no decoder.

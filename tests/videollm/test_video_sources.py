@@ -5,7 +5,6 @@ import http.server
 import io
 import os
 import pickle
-import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,6 @@ import torch
 from PIL import Image
 
 from tests.videollm.drawn import draw_sound, draw_video, numbered_frames, numbers_of
-from videollm import video_container
 from videollm.errors import VideoError
 from videollm.sampling import load_clip
 from videollm.video import VideoReader
@@ -148,14 +146,6 @@ def test_a_web_address(server: str, tmp_path: Path, name: str, mp4: bytes, webm:
         VideoReader.open(f"{server}/b.mp4")
 
 
-def test_a_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video_container, "TIMEOUT_SECONDS", 0.3)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        address = f"http://127.0.0.1:{silent.getsockname()[1]}/a.mp4"
-        with pytest.raises(VideoError, match="no answer within 0.3 s"):
-            VideoReader.open(address)
-
-
 def test_an_uploaded_playlist_fetches_nothing(tmp_path: Path, mp4: bytes) -> None:
     (tmp_path / "secret.mp4").write_bytes(mp4)
     playlist = b"ffconcat version 1.0\nfile secret.mp4\n"
@@ -184,12 +174,12 @@ def test_what_is_no_video_is_refused_by_name(tmp_path: Path) -> None:
         (folder, "a folder without images"),
         (tmp_path / "pipe", "not a regular file"),
         ("", "the path is empty"),
-        ("rtsp://camera/1", "rtsp: addresses cannot be read"),
+        ("ftp://host/a.mp4", "ftp: addresses cannot be read"),
         ("file://elsewhere/a.mp4", "of the machine elsewhere"),
         (b"", "holds no bytes"),
         (b"only words", "is not a video"),
         (io.StringIO("words"), "opened as text"),
-        (7, "is no video source"),
+        (7.0, "is no video source"),
         (torch.zeros(4, 3, 8, 8), "not uint8"),
         (torch.zeros(3, 8, 8, dtype=torch.uint8), "is not a video"),
         (np.zeros((0, 8, 8, 3), np.uint8), "is not a video"),
