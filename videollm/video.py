@@ -10,6 +10,7 @@ Legend: T frames, H height, W width.
 import math
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -21,6 +22,7 @@ from torch import Tensor
 from videollm.clip import Clip
 from videollm.errors import RequestError
 from videollm.video_file import FileTrack
+from videollm.video_limits import MAX_PIXELS
 from videollm.video_source import local_path, media_source, source_name
 from videollm.video_stills import DEFAULT_FPS, open_array, open_folder
 from videollm.video_track import Cursor, Track, VideoMetadata
@@ -54,6 +56,7 @@ class VideoReader:
         *,
         fps: float | None = None,
         video_stream: int | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> Self:
         """Return a reader of a source.
 
@@ -68,21 +71,26 @@ class VideoReader:
                 0, and 25 if left out.
             video_stream: Which of a file's video streams, from 0; None chooses the best, by the
                 decoder's judgement of size and length.
+            max_pixels: Most pixels of a frame, as it is stored and as it is shown; a file with
+                larger ones is refused before one is decoded. Frames in memory may have any size.
 
         Raises:
             VideoError: The source is missing, empty, damaged, without video, or no source at all.
-            RequestError: `fps` or `video_stream` does not fit the source.
+            RequestError: `fps`, `video_stream` or `max_pixels` makes no sense for the source.
         """
         if fps is not None and not (math.isfinite(fps) and fps > 0):
             raise RequestError(f"fps is {fps}; it must be above 0: leave it out for {DEFAULT_FPS}")
         if video_stream is not None and video_stream < 0:
             raise RequestError(f"video_stream is {video_stream}; streams are numbered from 0")
-        stills = _open_stills(source, fps or DEFAULT_FPS)
+        if max_pixels < 1:
+            raise RequestError(f"max_pixels is {max_pixels}; a frame has at least 1 pixel")
+        stills = _open_stills(source, fps or DEFAULT_FPS, max_pixels)
         if stills is None:
             if fps is not None:
                 name = source_name(source)
                 raise RequestError(f"{name}: has times of its own, so fps={fps} must be left out")
-            return cls(FileTrack(media_source(source), video_stream))
+            media = replace(media_source(source), max_pixels=max_pixels)
+            return cls(FileTrack(media, video_stream))
         if video_stream is not None:
             raise RequestError(f"{source_name(source)}: has no streams; leave video_stream out")
         return cls(stills)
@@ -183,11 +191,11 @@ class VideoReader:
         return Clip(frames=frames, pts_seconds=pts_seconds)
 
 
-def _open_stills(source: VideoSource, fps: float) -> Track | None:
+def _open_stills(source: VideoSource, fps: float, max_pixels: int) -> Track | None:
     if isinstance(source, (Tensor, np.ndarray)):
         return open_array(source, fps)
     if isinstance(source, (str, os.PathLike)):
         path = local_path(source)
         if path is not None and os.path.isdir(path):
-            return open_folder(path, source_name(source), fps)
+            return open_folder(path, source_name(source), fps, max_pixels=max_pixels)
     return None

@@ -9,6 +9,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from videollm.errors import VideoError
+from videollm.video_refusals import check_size, no_container
 from videollm.video_source import GIVE_A_VIDEO, MediaSource
 
 __all__ = ["open_media", "read_packets"]
@@ -32,14 +33,22 @@ def open_media(source: MediaSource, video_stream: int | None) -> tuple[InputCont
         container = av.open(
             source.handle(),
             "r",
+            options={"max_pixels": str(source.max_pixels)},  # for the decoders of this first look
             container_options=dict(source.options()),
             metadata_errors="replace",
             timeout=timeout,
         )
+    except MemoryError:
+        raise
     except av.FFmpegError as error:
         raise _opening_error(source, error) from None
     try:
-        return container, _video_stream(source, container, video_stream)
+        stream = _video_stream(source, container, video_stream)
+        decoder = stream.codec_context
+        check_size(source.name, decoder.width, decoder.height, source.max_pixels)
+        # The header is not the last word: frames may be larger, or grow midway.
+        decoder.options = {"max_pixels": str(source.max_pixels)}
+        return container, stream
     except VideoError:
         container.close()
         raise
@@ -67,8 +76,7 @@ def _opening_error(source: MediaSource, error: av.FFmpegError) -> VideoError:
         if isinstance(error, av.error.ExitError):
             reason = f"no answer within {TIMEOUT_SECONDS:g} s"
         return VideoError(source.name, f"cannot be fetched as a video ({reason})", remedy)
-    begins = f"it begins with {source.first_bytes()!r}"
-    return VideoError(source.name, f"is not a video ({begins}: {reason})", GIVE_A_VIDEO)
+    return no_container(source.name, source.first_bytes(), reason)
 
 
 def _video_stream(

@@ -248,6 +248,8 @@ class FileCursor:
         for packet in self._packets(container, stream):
             try:
                 frames = stream.decode(packet)
+            except MemoryError:
+                raise
             except av.FFmpegError as error:
                 if broken is None and num_frames > 0:
                     broken = self._clock.packet_seconds(packet), error.strerror or ""
@@ -269,6 +271,8 @@ class FileCursor:
     ) -> "Iterator[Packet[VideoStream]]":
         try:
             yield from read_packets(container, stream)
+        except MemoryError:
+            raise
         except av.InvalidDataError as error:
             logger.warning("%s: the file ends in disorder (%s)", self._source.name, error.strerror)
         except av.FFmpegError as error:

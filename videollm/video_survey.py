@@ -15,9 +15,9 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from videollm.errors import VideoError
 from videollm.video_container import open_media, read_packets
 from videollm.video_picture import Geometry, frame_geometry
+from videollm.video_refusals import check_size, encrypted, no_frame
 from videollm.video_source import MediaSource
 from videollm.video_stills import DEFAULT_FPS
 
@@ -99,13 +99,13 @@ def survey_media(source: MediaSource, video_stream: int | None) -> Survey:
         formats = set(container.format.name.split(","))
         decode_timed = bool(formats & DECODE_TIMED_FORMATS)
         believed = _header_is_believed(source, container, stream)
-        first, stamps = _scan(container, stream, decode_timed, first_frame_only=believed)
+        first, stamps = _scan(
+            source.name, container, stream, decode_timed, first_frame_only=believed
+        )
         if first is None:
-            finding = f"not one frame of its {stream.codec_context.name} video can be decoded"
-            remedy = "the file is damaged: copy, download or convert it again"
-            if source.is_remote:
-                remedy = "download it and give its path: its server may not allow reading in parts"
-            raise VideoError(source.name, finding, remedy)
+            raise no_frame(source, stream)
+        geometry = frame_geometry(first, stream.sample_aspect_ratio)
+        check_size(source.name, geometry.width, geometry.height, source.max_pixels)
         origin = first.dts if decode_timed else first.pts
         if believed:
             timing = _timing_of_header(container, stream, origin)
@@ -115,7 +115,7 @@ def survey_media(source: MediaSource, video_stream: int | None) -> Survey:
             timing = _timing_of_stamps(stream, stamps, start, seekable=seekable)
         return Survey(
             codec=stream.codec_context.name,
-            geometry=frame_geometry(first, stream.sample_aspect_ratio),
+            geometry=geometry,
             timing=timing,
             origin_ticks=origin,
             decode_timed=decode_timed,
@@ -129,12 +129,20 @@ def declared_fps(stream: VideoStream) -> float:
 
 
 def _scan(
-    container: InputContainer, stream: VideoStream, decode_timed: bool, *, first_frame_only: bool
+    name: str,
+    container: InputContainer,
+    stream: VideoStream,
+    decode_timed: bool,
+    *,
+    first_frame_only: bool,
 ) -> tuple[VideoFrame | None, list[_Stamp]]:
     first: VideoFrame | None = None
     stamps: list[_Stamp] = []
     try:
         for packet in read_packets(container, stream):
+            if packet.has_sidedata("encryption_info"):
+                # Some of it may decode all the same, into noise.
+                raise encrypted(name, stream)
             if first is None:
                 first = _first_frame(packet)
             if packet.size > 0 and not packet.is_discard:
@@ -143,6 +151,8 @@ def _scan(
             hopeless = first is None and len(stamps) > MAX_PACKETS_BEFORE_FRAME
             if hopeless or (first is not None and first_frame_only):
                 break
+    except MemoryError:
+        raise
     except av.FFmpegError:
         # What was read so far counts; the cursor comes to the same end and judges it.
         pass
@@ -152,6 +162,8 @@ def _scan(
 def _first_frame(packet: "Packet[VideoStream]") -> VideoFrame | None:
     try:
         frames = packet.stream.decode(packet)
+    except MemoryError:
+        raise
     except av.FFmpegError:
         return None
     return frames[0] if frames else None
