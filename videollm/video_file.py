@@ -231,7 +231,9 @@ class FileCursor:
             self._frames = self._decode(self._container, self._stream)
             # Frames shown before the keyframe lean on others that were not decoded.
             landing = next((shown for shown in self._frames if _is_entry(shown.frame)), None)
-            if landing is not None and landing.seconds <= until:
+            # How a damaged keyframe is mended depends on what the decoder showed before it.
+            is_sound = landing is not None and not landing.frame.is_corrupt
+            if landing is not None and is_sound and landing.seconds <= until:
                 self._current, self._following = landing, next(self._frames, None)
                 return True
             self._leads = self._leads[1:]
