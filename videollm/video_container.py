@@ -48,6 +48,9 @@ def open_media(source: MediaSource, video_stream: int | None) -> tuple[InputCont
         check_size(source.name, decoder.width, decoder.height, source.max_pixels)
         # The header is not the last word: frames may be larger, or grow midway.
         decoder.options = {"max_pixels": str(source.max_pixels)}
+        # With slice threads h264 leaves out its error concealment: what a damaged picture lacks
+        # would be whatever the memory held before.
+        decoder.thread_count = 1
         return container, stream
     except VideoError:
         container.close()
