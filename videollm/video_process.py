@@ -13,7 +13,7 @@ from typing import Any
 from videollm.video_channel import Channel
 from videollm.video_limits import DecodeLimits
 
-__all__ = ["OUT_OF_MEMORY", "WorkerEnd", "WorkerProcess"]
+__all__ = ["OUT_OF_MEMORY", "START_SECONDS", "WorkerEnd", "WorkerProcess"]
 
 START_SECONDS = 120.0
 """How long a new process may take to import its libraries."""

@@ -26,7 +26,7 @@ from videollm.errors import RequestError, VideoError
 from videollm.video import VideoReader, VideoSource
 from videollm.video_limits import DecodeLimits
 from videollm.video_parcel import parcel
-from videollm.video_process import WorkerEnd, WorkerProcess
+from videollm.video_process import START_SECONDS, WorkerEnd, WorkerProcess
 from videollm.video_source import source_name
 from videollm.video_track import FrameReader, VideoMetadata
 
@@ -119,6 +119,15 @@ class DecodeWorker:
     def pid(self) -> int | None:
         """Return the id of the process, or None while there is none."""
         return None if self._process is None else self._process.pid
+
+    def wait(self) -> None:
+        """Wait until the process has started: an open after that does not wait for it.
+
+        Raises:
+            VideoError: It does not start.
+        """
+        with self._turn:
+            self.ask("<nothing>", "starting", {"do": "nothing"}, None, seconds=START_SECONDS)
 
     @contextmanager
     def open(
@@ -226,7 +235,7 @@ class DecodeWorker:
         if self._closed:
             raise ValueError("the decode worker is closed; make another")
         if self._process is None or not self._process.is_usable:
-            if request["do"] != "open":
+            if request["do"] == "read":
                 raise VideoError(name, "the decode worker was lost", "open it again")
             self._process = WorkerProcess(self.limits)
         try:

@@ -72,7 +72,7 @@ class Server:
         try:
             if request["do"] == "open":
                 return self._open(request, memory), None
-            return self._read(request["times"])
+            return self._read(request["times"]) if request["do"] == "read" else ({}, None)
         except VideoError as error:
             return {"refused": [str(error.source), error.finding, error.remedy]}, None
         except RequestError as error:
