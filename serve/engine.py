@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, cast
 
 from videollm.clip import Clip
 from videollm.errors import RequestError, VideoLLMError
-from videollm.serve.frames import FrameStrip, explain, see_frames
+from videollm.sampling import load_clip
+from videollm.serve.frames import FrameStrip, LoadClip, explain, see_frames
 from videollm.serve.jobs import Done, Failed, Job, Piece, Question, Seen
 
 if TYPE_CHECKING:
@@ -33,16 +34,23 @@ class Engine:
         model_name: How the model is called in messages.
         load: Returns the model; called once, on the worker thread.
         max_waiting: Questions that may wait at once, at least 1; one more is refused.
+        decode: Reads the videos; what strangers upload belongs into a `DecodeWorker`.
     """
 
     def __init__(
-        self, model_name: str, load: Callable[[], "VideoLLM"], *, max_waiting: int = 8
+        self,
+        model_name: str,
+        load: Callable[[], "VideoLLM"],
+        *,
+        max_waiting: int = 8,
+        decode: LoadClip = load_clip,
     ) -> None:
         self.model_name = model_name
         self.max_waiting = max_waiting
         self.load_error: VideoLLMError | None = None
         self.settled = threading.Event()
         self._load = load
+        self._decode = decode
         self._model: VideoLLM | None = None
         self._waiting: list[Job] = []
         self._running: Job | None = None
@@ -93,7 +101,7 @@ class Engine:
             VideoError: The file cannot be read as video.
         """
         with self._decoding:
-            return see_frames(video, num_frames)[0]
+            return see_frames(video, num_frames, load=self._decode)[0]
 
     def submit(self, question: Question) -> Job:
         """Put a question in the queue.
@@ -175,7 +183,9 @@ class Engine:
             return
         try:
             with self._decoding:
-                strip, clip = see_frames(job.question.video, job.question.num_frames)
+                strip, clip = see_frames(
+                    job.question.video, job.question.num_frames, load=self._decode
+                )
             if job.emit(Seen(strip)):
                 answer_job(self._model, job, clip)
         except VideoLLMError as error:
