@@ -177,7 +177,10 @@ def _refuse_false_flips(views: ViewArguments, classes: Sequence[str]) -> None:
 
 def _policy(data: ClassifyDataArguments, views: ViewArguments) -> ClipPolicy:
     return ClipPolicy(
-        num_frames=data.num_frames, sampling=views.sampling, frame_stride=views.frame_stride
+        num_frames=data.num_frames,
+        sampling=views.sampling,
+        frame_stride=views.frame_stride,
+        decode_seconds=views.decode_seconds,
     )
 
 

@@ -163,7 +163,10 @@ def build_data(
     files = VideoFiles(
         listed.entries,
         policy=ClipPolicy(
-            num_frames=data.num_frames, sampling=views.sampling, frame_stride=views.frame_stride
+            num_frames=data.num_frames,
+            sampling=views.sampling,
+            frame_stride=views.frame_stride,
+            decode_seconds=views.decode_seconds,
         ),
         augment=build_augment(views, encoder.image_size),
         repeats=views.repeats,
