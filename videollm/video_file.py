@@ -208,6 +208,15 @@ class FileCursor:
         skips = key is not None and key > self._current.seconds + MIN_JUMP_SECONDS
         if (is_behind or skips) and (key is None or not self._jump(until, key)):
             self._restart()
+        self._step_to(until)
+        last = min(until, self._survey.timing.last_seconds)
+        if self._following is None and self._keys and self._current.seconds < last:
+            # After a jump some damaged containers end before their time.
+            self._keys = ()
+            self._restart()
+            self._step_to(until)
+
+    def _step_to(self, until: float) -> None:
         while self._following is not None and self._following.seconds <= until:
             self._current, self._following = self._following, next(self._frames, None)
 

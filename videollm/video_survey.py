@@ -49,12 +49,14 @@ class Timing:
         duration_seconds: From the start of the first frame to the end of the last, above 0.
         fps: Mean frames per second, above 0.
         key_seconds: Rising times at which decoding can begin; empty if seeking is not safe.
+        last_seconds: When the last frame begins; 0 where its packet was not looked at.
     """
 
     num_frames: int
     duration_seconds: float
     fps: float
     key_seconds: tuple[float, ...] = ()
+    last_seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -223,6 +225,7 @@ def _timing_of_stamps(
             for ticks in sorted(shown)
             if seekable and is_unique and shown[ticks].is_keyframe
         ),
+        last_seconds=float((last_ticks - start) * base),
     )
 
 

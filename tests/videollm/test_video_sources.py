@@ -285,3 +285,15 @@ def test_what_a_damaged_picture_lacks_is_concealed_and_not_left_to_chance() -> N
         for picture, gray in zip(clip.frames, bare, strict=True):
             assert abs(picture.float().mean() - gray.mean()) < 4
     assert num_read > 0
+
+
+def test_a_spliced_file_ends_where_it_ends_also_after_going_back() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (12, 48, 48, 3), dtype=np.uint8)
+    one, other = draw_video(noise, container="flv", codec="flv"), draw_video(noise[:4])
+    for cut in range(len(one) // 3, len(one), 797):
+        with VideoReader.open(one[:cut] + other[cut // 9 :]) as reader:
+            times = [number / 30 for number in range(reader.metadata.num_frames)]
+            forwards = [reader.read([time]).pts_seconds.item() for time in times]
+            backwards = [reader.read([time]).pts_seconds.item() for time in reversed(times)]
+            again = [reader.read([time]).pts_seconds.item() for time in times]
+        assert forwards == backwards[::-1] == again
