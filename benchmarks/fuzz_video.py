@@ -10,6 +10,7 @@ outlast their limit, broken readers, invented times, wrong frames, wrong pixels.
 
 import argparse
 import hashlib
+import logging
 import re
 import sys
 import time
@@ -91,6 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first file")
     parser.add_argument("--output", type=Path, help="folder for fuzz_video.json")
     options = parser.parse_args(arguments)
+    logging.disable(logging.WARNING)  # what the reader has to say of so much damage
     clips = small_clips(options.clips)
     numbers = range(options.first, options.first + options.files)
     tally = fuzz(clips, numbers, options.seed)

@@ -68,15 +68,16 @@ def test_repaired_times_are_called_so() -> None:
     group = draw_video(numbered_frames(4), container="mpegts", options={"bf": "0"})
     twice = group + group  # the times begin anew
     answers = answers_to(twice, [0.0, 0.1, 1e6])
-    verdicts = judge(twice, answers)
-    assert verdicts == ["right", "right", "right, repaired"]
+    assert judge(twice, answers) == ["right", "right", "right, repaired"]
 
 
 def test_the_oracle_survives_what_kills_bare_decoding(drawn: bytes) -> None:
     right = answers_to(drawn, [0.3])
+    wrong = [replace(right[0], pixels=b"")]
     with Oracle() as oracle:
         assert oracle.judge(b"no video", right) is None
         assert oracle.judge(drawn, right) == ["right"]
+        assert oracle.judge(drawn, wrong) == ["wrong pixels"]
         assert oracle._process is not None
         oracle._process.kill()
         assert oracle.judge(drawn, right) is None
