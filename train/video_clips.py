@@ -22,7 +22,7 @@ from videollm.video_limits import DecodeLimits
 from videollm.video_track import FrameReader
 from videollm.video_worker import DecodeWorker
 
-__all__ = ["ClipPolicy", "EntryReader", "build_augment"]
+__all__ = ["ClipPolicy", "EntryReader", "build_augment", "build_policy"]
 
 
 def build_augment(views: ViewArguments, size: int) -> Augment:
@@ -34,6 +34,16 @@ def build_augment(views: ViewArguments, size: int) -> Augment:
         flip=views.flip,
         rand_augment=views.rand_augment,
         erase=views.erase,
+    )
+
+
+def build_policy(views: ViewArguments, num_frames: int) -> "ClipPolicy":
+    """Return which frames make a clip of `num_frames`, as the recipe says."""
+    return ClipPolicy(
+        num_frames=num_frames,
+        sampling=views.sampling,
+        frame_stride=views.frame_stride,
+        decode_seconds=views.decode_seconds,
     )
 
 

@@ -56,6 +56,7 @@ class WorkerReader:
         self._worker = worker
         self._name = name
         self._metadata = metadata
+        self._pid = worker.pid
         self._closed = False
 
     @property
@@ -82,6 +83,8 @@ class WorkerReader:
             raise RequestError(f"{len(times)} frames are asked for; ask for at most {allowed}")
         if self._closed:
             raise ValueError(f"{self._name}: the reader is closed; open it again")
+        if self._worker.pid != self._pid:
+            raise VideoError(self._name, "the worker that had it open has ended", "open it again")
         seconds = self._worker.limits.decode_seconds
         reply, shared = self._worker.ask(
             self._name, "reading it", {"do": "read", "times": times}, None, seconds=seconds
@@ -235,9 +238,9 @@ class DecodeWorker:
         if self._closed:
             raise ValueError("the decode worker is closed; make another")
         if self._process is None or not self._process.is_usable:
-            if request["do"] == "read":
-                raise VideoError(name, "the decode worker was lost", "open it again")
             self._process = WorkerProcess(self.limits)
+            if request["do"] == "read":
+                raise VideoError(name, "the worker that had it open has ended", "open it again")
         try:
             reply, shared = self._process.ask(request, memory, seconds=seconds)
         except WorkerEnd as end:

@@ -170,7 +170,7 @@ def test_sizes_are_limited(mp4: bytes, tmp_path: Path) -> None:
             worker.open(draw_video(numbered_frames(2, height=8, width=56))) as reader,
         ):
             reader.read([0.0] * 8000)
-    with pytest.raises(ValueError, match="closed"), worker.open(mp4):
+    with pytest.raises(ValueError, match="closed"), worker.open(b"x"):
         pass
     for field in ("open_seconds", "cpu_seconds", "max_frames"):
         with pytest.raises(RequestError, match=f"{field} is 0"):
@@ -219,10 +219,12 @@ def test_memory_and_processor_time_are_limited(mp4: bytes) -> None:
     long = draw_video(noise, container="mpegts", options={"preset": "ultrafast", "crf": "1"}) * 60
     with (
         DecodeWorker(DecodeLimits(cpu_seconds=1)) as worker,
-        pytest.raises(VideoError, match="needs more than 1 s of processor time"),
         worker.open(long) as reader,
     ):
-        reader.read([1e6])
+        with pytest.raises(VideoError, match="needs more than 1 s of processor time"):
+            reader.read([1e6])
+        with pytest.raises(VideoError, match="has ended; open it again"):
+            reader.read([0.0])
 
 
 def test_nothing_is_left_behind(silent: str, mp4: bytes) -> None:
