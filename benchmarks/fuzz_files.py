@@ -69,7 +69,8 @@ def _beginning(path: Path) -> bytes:
     file = io.BytesIO()
     with (
         av.open(path, metadata_errors="replace") as source,
-        av.open(file, "w", format=MUXERS[path.suffix]) as output,
+        # Otherwise some muxers put random numbers into their headers.
+        av.open(file, "w", MUXERS[path.suffix], {"fflags": "+bitexact"}) as output,
     ):
         stream = source.streams.video[0]
         copy = output.add_stream_from_template(stream, opaque=True)

@@ -29,6 +29,12 @@ def test_damaged_real_clips_hang_crash_and_falsify_nothing(shared: Path) -> None
     assert sum(tally.frames.values()) == 6 * tally.files["read"]
 
 
+def test_clips_are_cut_alike_every_time(shared: Path) -> None:
+    clips = small_clips(shared / "videos")
+    assert clips == small_clips(shared / "videos")
+    assert max(len(clip.data) for clip in clips) < 2**20
+
+
 def test_the_same_seed_gives_the_same_files(drawn: bytes) -> None:
     clips = [
         Clip("a", drawn),
