@@ -7,6 +7,7 @@ once, and a missing extra is one sentence.
 
 import argparse
 import contextlib
+import math
 import os
 import secrets
 import socket
@@ -20,12 +21,14 @@ from typing import TYPE_CHECKING
 
 from videollm import runtime
 from videollm.errors import RequestError, VideoLLMError
+from videollm.video_limits import DecodeLimits
 
 if TYPE_CHECKING:
     import uvicorn
 
     from videollm.api import VideoLLM
     from videollm.serve.engine import Engine
+    from videollm.video_worker import DecodeWorker
 
 __all__ = ["main"]
 
@@ -78,7 +81,40 @@ def _parser() -> argparse.ArgumentParser:
         help="make a public link through Gradio's servers: videos and questions pass them",
     )
     parser.add_argument("--verbose", action="store_true", help="say more on the terminal")
+    _add_limits(parser)
     return parser
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    usual = DecodeLimits()
+    limits = parser.add_argument_group("what an uploaded video may cost, or it is refused")
+    for option, value, words in (
+        ("--open-seconds", usual.open_seconds, "time to find out what it is"),
+        ("--decode-seconds", usual.decode_seconds, "time to decode the frames of a question"),
+        ("--decode-memory-mib", usual.memory_bytes / 2**20, "memory for that"),
+        ("--max-video-mib", usual.max_source_bytes / 2**20, "size of the file"),
+        ("--max-megapixels", usual.max_pixels / 1e6, "size of a frame"),
+    ):
+        limits.add_argument(
+            option, type=_amount, default=value, help=f"{words} (default: {value:.4g})"
+        )
+
+
+def _amount(text: str) -> float:
+    amount = float(text)
+    if not 0 < amount < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and finite")
+    return amount
+
+
+def _limits(options: argparse.Namespace) -> DecodeLimits:
+    return DecodeLimits(
+        open_seconds=options.open_seconds,
+        decode_seconds=options.decode_seconds,
+        memory_bytes=math.ceil(options.decode_memory_mib * 2**20),
+        max_source_bytes=math.ceil(options.max_video_mib * 2**20),
+        max_pixels=max(round(options.max_megapixels * 1e6), 1),
+    )
 
 
 def _serve(options: argparse.Namespace) -> None:
@@ -94,9 +130,14 @@ def _serve(options: argparse.Namespace) -> None:
         from videollm.loading import resolve_model
 
         resolve_model(options.model)
-    with _take_port(options.host, options.port) as listener:
+    from videollm.video_worker import DecodeWorker
+
+    with (
+        _take_port(options.host, options.port) as listener,
+        DecodeWorker(_limits(options)) as decoder,
+    ):
         port = listener.getsockname()[1]
-        server, engine = _build(options)
+        server, engine = _build(options, decoder)
         helpers = (
             threading.Thread(target=_stop_without_model, args=(engine, server), daemon=True),
             threading.Thread(target=_announce, args=(server, port, options), daemon=True),
@@ -132,7 +173,9 @@ def _take_port(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _build(options: argparse.Namespace) -> tuple["uvicorn.Server", "Engine"]:
+def _build(
+    options: argparse.Namespace, decoder: "DecodeWorker"
+) -> tuple["uvicorn.Server", "Engine"]:
     import uvicorn
 
     from videollm.serve.engine import Engine
@@ -145,7 +188,8 @@ def _build(options: argparse.Namespace) -> tuple["uvicorn.Server", "Engine"]:
 
         return VideoLLM.from_pretrained(options.model, device=options.device)
 
-    engine, samples = Engine(options.model, load), load_samples()
+    engine = Engine(options.model, load, decode=decoder.load_clip)
+    samples = load_samples()
     config = uvicorn.Config(
         lambda: create_app(engine, samples),
         factory=True,  # builds it on the server's event loop; Gradio leaves loops open elsewhere

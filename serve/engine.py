@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, cast
 
 from videollm.clip import Clip
 from videollm.errors import RequestError, VideoLLMError
-from videollm.serve.frames import FrameStrip, explain, see_frames
+from videollm.sampling import load_clip
+from videollm.serve.frames import FrameStrip, LoadClip, explain, see_frames
 from videollm.serve.jobs import Done, Failed, Job, Piece, Question, Seen
 from videollm.video_cache import ClipCache
 
@@ -34,10 +35,16 @@ class Engine:
         model_name: How the model is called in messages.
         load: Returns the model; called once, on the worker thread.
         max_waiting: Questions that may wait at once, at least 1; one more is refused.
+        decode: Reads the videos; what strangers upload belongs into a `DecodeWorker`.
     """
 
     def __init__(
-        self, model_name: str, load: Callable[[], "VideoLLM"], *, max_waiting: int = 8
+        self,
+        model_name: str,
+        load: Callable[[], "VideoLLM"],
+        *,
+        max_waiting: int = 8,
+        decode: LoadClip = load_clip,
     ) -> None:
         self.model_name = model_name
         self.max_waiting = max_waiting
@@ -49,7 +56,7 @@ class Engine:
         self._running: Job | None = None
         self._changed = threading.Condition()
         self._decoding = threading.Lock()
-        self._clips = ClipCache()
+        self._clips = ClipCache(load=decode)
         self._closing = False
         self._worker = threading.Thread(target=self._work, name="videollm-engine", daemon=True)
 
@@ -95,7 +102,7 @@ class Engine:
             VideoError: The file cannot be read as video.
         """
         with self._decoding:
-            return see_frames(video, num_frames, self._clips)[0]
+            return see_frames(video, num_frames, load=self._clips.load_clip)[0]
 
     def submit(self, question: Question) -> Job:
         """Put a question in the queue.
@@ -178,7 +185,9 @@ class Engine:
         try:
             with self._decoding:
                 question = job.question
-                strip, clip = see_frames(question.video, question.num_frames, self._clips)
+                strip, clip = see_frames(
+                    question.video, question.num_frames, load=self._clips.load_clip
+                )
             if job.emit(Seen(strip)):
                 answer_job(self._model, job, clip)
         except VideoLLMError as error:

@@ -7,15 +7,16 @@ is what the model saw. Keeps no full-size frame itself.
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from PIL import Image
 from torch import Tensor
 
 from videollm.clip import Clip
 from videollm.errors import VideoError, VideoLLMError
-from videollm.video_cache import ClipCache
+from videollm.sampling import load_clip
 
-__all__ = ["FrameStrip", "explain", "make_strip", "see_frames"]
+__all__ = ["FrameStrip", "LoadClip", "explain", "make_strip", "see_frames"]
 
 PICTURE_HEIGHT = 96
 """Height of a picture in pixels; its width follows the video's shape."""
@@ -34,13 +35,22 @@ class FrameStrip:
     pictures: tuple[bytes, ...]
 
 
-def see_frames(video: Path, num_frames: int, clips: ClipCache) -> tuple[FrameStrip, Clip]:
-    """Return the frames that a question looks at.
+class LoadClip(Protocol):
+    """Whatever decodes: `videollm.sampling.load_clip`, or that of a `DecodeWorker`."""
+
+    def __call__(self, source: Path, *, num_frames: int) -> Clip:
+        """Return frames spread evenly over a video."""
+
+
+def see_frames(
+    video: Path, num_frames: int, *, load: LoadClip = load_clip
+) -> tuple[FrameStrip, Clip]:
+    """Decode the frames that a question looks at.
 
     Args:
         video: The file.
         num_frames: Frames to sample evenly, at least 1.
-        clips: Decodes them, or has them from the question before.
+        load: Decodes them; in this process by default, which is for files that can be trusted.
 
     Returns:
         The strip for the page and the clip for the model.
@@ -48,7 +58,7 @@ def see_frames(video: Path, num_frames: int, clips: ClipCache) -> tuple[FrameStr
     Raises:
         VideoError: The file cannot be read as video.
     """
-    clip = clips.load_clip(video, num_frames=num_frames)
+    clip = load(video, num_frames=num_frames)
     return make_strip(clip), clip
 
 

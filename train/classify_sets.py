@@ -21,7 +21,7 @@ from videollm.train.classify_data import (
 )
 from videollm.train.stage import Run
 from videollm.train.toyworld_data import check_frames
-from videollm.train.video_clips import ClipPolicy, EntryReader, build_augment
+from videollm.train.video_clips import EntryReader, build_augment, build_policy
 from videollm.train.video_entries import read_class_names
 from videollm.train.video_lists import VideoEntry, VideoList, missing, read_entries
 from videollm.train.view_arguments import ViewArguments
@@ -87,7 +87,7 @@ def build_training_set(
     chosen = balanced_share(labels, data.label_fraction, run.args.seed)
     reader = EntryReader(
         [listed.entries[index] for index in chosen],
-        _policy(data, views),
+        build_policy(views, data.num_frames),
         output=run.args.folder,
         max_bad=data.max_bad,
     )
@@ -134,7 +134,7 @@ def build_held_out_set(
     _refuse_missing(listed.entries, data.max_bad)
     test = VideoViews(
         listed.entries,
-        policy=_policy(data, views),
+        policy=build_policy(views, data.num_frames),
         size=encoder.image_size,
         letterbox=views.crop == "letterbox",
         num_clips=how.test_clips,
@@ -173,12 +173,6 @@ def _refuse_false_flips(views: ViewArguments, classes: Sequence[str]) -> None:
             f"flip: {views.flip} given, but {len(sided)} classes have sides ({sided[0]!r}): a "
             "mirrored clip would be labelled falsely; set flip to 0"
         )
-
-
-def _policy(data: ClassifyDataArguments, views: ViewArguments) -> ClipPolicy:
-    return ClipPolicy(
-        num_frames=data.num_frames, sampling=views.sampling, frame_stride=views.frame_stride
-    )
 
 
 def _read(

@@ -17,7 +17,7 @@ from videollm.train.scene_targets import TARGET_SIZE
 from videollm.train.stage import Run
 from videollm.train.teaching import Teaching, load_teacher
 from videollm.train.toyworld_data import SceneCollator, ToyWorldScenes, check_frames
-from videollm.train.video_clips import ClipPolicy, build_augment
+from videollm.train.video_clips import build_augment, build_policy
 from videollm.train.video_files import FrameCollator, VideoFiles
 from videollm.train.video_lists import read_entries
 from videollm.train.view_arguments import ViewArguments
@@ -162,9 +162,7 @@ def build_data(
     )
     files = VideoFiles(
         listed.entries,
-        policy=ClipPolicy(
-            num_frames=data.num_frames, sampling=views.sampling, frame_stride=views.frame_stride
-        ),
+        policy=build_policy(views, data.num_frames),
         augment=build_augment(views, encoder.image_size),
         repeats=views.repeats,
         seed=run.args.seed,

@@ -1,7 +1,9 @@
 """Clips of listed videos: which frames, for learning and for the test."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,11 @@ from videollm.train.video_lists import VideoEntry, missing
 from videollm.train.view_arguments import ViewArguments
 from videollm.train.views import dense_times, segment_times
 from videollm.video import VideoReader
+from videollm.video_limits import DecodeLimits
+from videollm.video_track import FrameReader
+from videollm.video_worker import DecodeWorker
 
-__all__ = ["ClipPolicy", "EntryReader", "build_augment"]
+__all__ = ["ClipPolicy", "EntryReader", "build_augment", "build_policy"]
 
 
 def build_augment(views: ViewArguments, size: int) -> Augment:
@@ -32,6 +37,16 @@ def build_augment(views: ViewArguments, size: int) -> Augment:
     )
 
 
+def build_policy(views: ViewArguments, num_frames: int) -> "ClipPolicy":
+    """Return which frames make a clip of `num_frames`, as the recipe says."""
+    return ClipPolicy(
+        num_frames=num_frames,
+        sampling=views.sampling,
+        frame_stride=views.frame_stride,
+        decode_seconds=views.decode_seconds,
+    )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClipPolicy:
     """Which frames of a video make a clip.
@@ -40,11 +55,14 @@ class ClipPolicy:
         num_frames: Frames of a clip.
         sampling: "uniform", "segments" or "dense", see `ViewArguments`.
         frame_stride: Of a dense clip, in source frames.
+        decode_seconds: The longest time to open a video, and again to read its clip; None reads
+            in this process, without a limit.
     """
 
     num_frames: int
     sampling: str
     frame_stride: int
+    decode_seconds: float | None = None
 
     def read(
         self,
@@ -57,7 +75,7 @@ class ClipPolicy:
         """Return a clip: anywhere with `rng`, else number `clip` of the `num_clips` of a test.
 
         Raises:
-            VideoError: The video cannot be read.
+            VideoError: The video cannot be read, or not in time.
             RequestError: It is shorter than the part that its list names.
         """
         source = entry.source if isinstance(entry.source, Path) else entry.source.read()
@@ -66,7 +84,7 @@ class ClipPolicy:
             "end_seconds": entry.end_seconds,
         }
         which = {"rng": rng, "clip": clip, "num_clips": num_clips, **part}
-        with VideoReader.open(source) as reader:
+        with self._open(source) as reader:
             if self.sampling == "dense":
                 times = dense_times(reader.metadata, self.num_frames, self.frame_stride, **which)
             elif self.sampling == "segments" or num_clips > 1:
@@ -74,6 +92,17 @@ class ClipPolicy:
             else:
                 times = sample_uniform(reader.metadata, self.num_frames, **part)
             return reader.read(times)
+
+    def _open(self, source: Path | bytes) -> AbstractContextManager[FrameReader]:
+        if self.decode_seconds is None:
+            return VideoReader.open(source)
+        return _worker(self.decode_seconds).open(source)
+
+
+@cache
+def _worker(seconds: float) -> DecodeWorker:
+    """Return the decode worker of this process: one for all epochs, as it takes time to start."""
+    return DecodeWorker(DecodeLimits(open_seconds=seconds, decode_seconds=seconds))
 
 
 class EntryReader:

@@ -1,5 +1,6 @@
 """What can be set about how clips are cut from videos and changed for training."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -40,6 +41,13 @@ class ViewArguments:
     repeats: int = field(
         default=1, metadata=described("views of each decoded clip in a batch, 1 or more")
     )
+    decode_seconds: float | None = field(
+        default=None,
+        metadata=described(
+            "longest time to read a clip: beyond it the video is bad (at the cost of a process "
+            "for each loading one); null for no limit"
+        ),
+    )
 
     def __post_init__(self) -> None:
         for name in ("frame_stride", "repeats"):
@@ -49,6 +57,11 @@ class ViewArguments:
         require(
             len(self.crop_scale) == 2 and 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1,
             f"crop_scale: {self.crop_scale} given; two shares, the least first, in (0, 1]",
+        )
+
+        require(
+            self.decode_seconds is None or 0 < self.decode_seconds < math.inf,
+            f"decode_seconds: {self.decode_seconds} given; above 0, or null",
         )
 
     @property

@@ -10,7 +10,7 @@ import math
 from videollm.clip import Clip
 from videollm.errors import RequestError
 from videollm.video import VideoReader, VideoSource
-from videollm.video_track import VideoMetadata
+from videollm.video_track import FrameReader, VideoMetadata
 
 __all__ = ["load_clip", "sample_fps", "sample_uniform"]
 
@@ -86,7 +86,7 @@ def sample_fps(
 
 
 def load_clip(
-    source: VideoSource | VideoReader,
+    source: VideoSource | FrameReader,
     *,
     num_frames: int = DEFAULT_NUM_FRAMES,
     fps: float | None = None,
@@ -111,7 +111,7 @@ def load_clip(
         VideoError: The source cannot be read as video.
         RequestError: A number is out of its range.
     """
-    if not isinstance(source, VideoReader):
+    if not isinstance(source, FrameReader):
         with VideoReader.open(source) as reader:
             return load_clip(
                 reader,

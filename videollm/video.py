@@ -10,6 +10,7 @@ Legend: T frames, H height, W width.
 import math
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -25,8 +26,10 @@ from videollm.live_track import LiveTrack
 from videollm.transforms import fitted_size
 from videollm.video_animation import AnimationTrack, is_animation
 from videollm.video_backends import choose_backend, open_track
+from videollm.video_limits import MAX_PIXELS
 from videollm.video_source import (
     DEFAULT_TIMEOUT_SECONDS,
+    MediaSource,
     local_path,
     media_source,
     source_name,
@@ -65,6 +68,7 @@ class VideoReader:
         video_stream: int | None = None,
         backend: str | None = None,
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+        max_pixels: int = MAX_PIXELS,
     ) -> Self:
         """Return a reader of a source.
 
@@ -85,12 +89,14 @@ class VideoReader:
                 VIDEOLLM_VIDEO_BACKEND names, else `pyav`. All give the same frames or refuse.
             timeout_seconds: How long a source that is not local may take to show its first
                 picture, above 0. Later it may stay silent for three times as long.
+            max_pixels: Most pixels of a frame, as it is stored and as it is shown; a file with
+                larger ones is refused before one is decoded. Frames in memory may have any size.
 
         Raises:
             VideoError: The source is missing, empty, damaged, without video, or no source at all;
                 or the back end would not give the right frames of it.
-            RequestError: `fps`, `video_stream` or `backend` does not fit the source, or the back
-                end is unknown or not installed.
+            RequestError: `fps`, `video_stream`, `max_pixels` or `backend` does not fit the source,
+                or the back end is unknown or not installed.
         """
         if fps is not None and not (math.isfinite(fps) and fps > 0):
             raise RequestError(f"fps is {fps}; it must be above 0: leave it out for {DEFAULT_FPS}")
@@ -98,8 +104,10 @@ class VideoReader:
             raise RequestError(f"video_stream is {video_stream}; streams are numbered from 0")
         if not (math.isfinite(timeout_seconds) and timeout_seconds > 0):
             raise RequestError(f"timeout_seconds is {timeout_seconds}; it must be above 0")
+        if max_pixels < 1:
+            raise RequestError(f"max_pixels is {max_pixels}; a frame has at least 1 pixel")
         is_live = is_live_source(source)
-        stills = None if is_live else _open_stills(source, fps or DEFAULT_FPS)
+        stills = None if is_live else _open_stills(source, fps or DEFAULT_FPS, max_pixels)
         if stills is None:
             if fps is not None:
                 name = source_name(source)
@@ -107,7 +115,8 @@ class VideoReader:
             if is_live:
                 _refuse_backend(source, backend)
                 return cls(LiveTrack(source, video_stream, timeout_seconds))
-            return cls(_open_media(source, video_stream, backend, timeout_seconds))
+            media = replace(media_source(source, timeout_seconds), max_pixels=max_pixels)
+            return cls(_open_media(source, media, video_stream, backend, timeout_seconds))
         if video_stream is not None:
             raise RequestError(f"{source_name(source)}: has no streams; leave video_stream out")
         _refuse_backend(source, backend)
@@ -223,10 +232,13 @@ class VideoReader:
 
 
 def _open_media(
-    source: VideoSource, video_stream: int | None, backend: str | None, timeout_seconds: float
+    source: VideoSource,
+    media: MediaSource,
+    video_stream: int | None,
+    backend: str | None,
+    timeout_seconds: float,
 ) -> Track:
     name = choose_backend(backend)
-    media = media_source(source, timeout_seconds)
     try:
         with media.opening():
             if video_stream in (None, 0) and is_animation(media.first_bytes()):
@@ -243,11 +255,11 @@ def _refuse_backend(source: VideoSource, backend: str | None) -> None:
         raise RequestError(f"{source_name(source)}: is read in one way only; leave backend out")
 
 
-def _open_stills(source: VideoSource, fps: float) -> Track | None:
+def _open_stills(source: VideoSource, fps: float, max_pixels: int) -> Track | None:
     if isinstance(source, (Tensor, np.ndarray)):
         return open_array(source, fps)
     if isinstance(source, (str, os.PathLike)):
         path = local_path(source)
         if path is not None and os.path.isdir(path):
-            return open_folder(path, source_name(source), fps)
+            return open_folder(path, source_name(source), fps, max_pixels=max_pixels)
     return None

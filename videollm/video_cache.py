@@ -6,6 +6,7 @@ Only local files are remembered: their size, times and place on disk tell whethe
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 from videollm.clip import Clip
@@ -23,10 +24,14 @@ class ClipCache:
 
     Args:
         max_bytes: Most bytes of frames to hold, at least 0; a larger clip is not kept.
+        load: Decodes: `videollm.sampling.load_clip`, or that of a `DecodeWorker`.
     """
 
-    def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+    def __init__(
+        self, max_bytes: int = DEFAULT_MAX_BYTES, *, load: Callable[..., Clip] = load_clip
+    ) -> None:
         self.max_bytes = max_bytes
+        self._load = load
         self._clips: OrderedDict[object, Clip] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -52,12 +57,12 @@ class ClipCache:
         """
         key = _key(source, options)
         if key is None:
-            return load_clip(source, **options)
+            return self._load(source, **options)
         with self._lock:
             if key in self._clips:
                 self._clips.move_to_end(key)
                 return self._clips[key]
-        clip = load_clip(source, **options)
+        clip = self._load(source, **options)
         # A file that was written to meanwhile is of neither state.
         if key == _key(source, options):
             self._keep(key, clip)

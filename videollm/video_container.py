@@ -9,6 +9,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from videollm.errors import LiveSourceError, NoVideoError, VideoError
+from videollm.video_refusals import check_size, no_container
 from videollm.video_source import GIVE_A_VIDEO, MediaSource
 from videollm.video_website import Visit, Website
 
@@ -34,7 +35,15 @@ def open_media(source: MediaSource, video_stream: int | None) -> tuple[InputCont
         if source.is_endless(container.duration):
             finding = "is live: nothing tells where it ends"
             raise LiveSourceError(source.name, finding, "watch it with stream(fps)")
-        return container, video_stream_of(source.name, container, video_stream)
+        stream = video_stream_of(source.name, container, video_stream)
+        decoder = stream.codec_context
+        check_size(source.name, decoder.width, decoder.height, source.max_pixels)
+        # The header is not the last word: frames may be larger, or grow midway.
+        decoder.options = {"max_pixels": str(source.max_pixels)}
+        # With slice threads h264 leaves out its error concealment: what a damaged picture lacks
+        # would be whatever the memory held before.
+        decoder.thread_count = 1
+        return container, stream
     except VideoError:
         container.close()
         raise
@@ -68,15 +77,16 @@ def open_container(source: MediaSource) -> InputContainer:
             source.handle(),
             "r",
             format="hls" if is_playlist else None,
+            options={"max_pixels": str(source.max_pixels)},  # for the decoders of this first look
             container_options={**source.options(), **(HLS_OPTIONS if is_playlist else {})},
             metadata_errors="replace",
             io_open=None if website is None else Visit(website).open_file,
         )
+    except MemoryError:
+        raise
     except av.FFmpegError as error:
         reason = error.strerror or type(error).__name__
-        begins = f"it begins with {source.first_bytes()[:16]!r}"
-        finding = f"is not a video ({begins}: {reason})"
-        raise NoVideoError(source.name, finding, GIVE_A_VIDEO) from None
+        raise no_container(source.name, source.first_bytes()[:16], reason) from None
 
 
 def video_stream_of(name: str, container: InputContainer, video_stream: int | None) -> VideoStream:

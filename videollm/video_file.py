@@ -112,6 +112,7 @@ class FileCursor:
         self._painted: tuple[_Shown, int | None, Tensor] | None = None
         self._media: MediaPass | None = None
         self._first_pass = first_pass
+        self._frames = self._decode(iter(()))
 
     def frame_at(self, seconds: float, max_side: int | None = None) -> tuple[Tensor, float]:
         """Return the last frame at or before a time, (3, H, W), and its own time in seconds.
@@ -137,7 +138,8 @@ class FileCursor:
         return self._painted[2], self._current.seconds
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file, at once: a generator left open would keep it until collected."""
+        self._frames.close()
         for media in (self._media, self._first_pass):
             if media is not None:
                 media.close()
@@ -177,6 +179,15 @@ class FileCursor:
         skips = frames_skipped > MIN_JUMP_FRAMES + 2 * (self._threads - 1)
         if (is_behind or skips) and (key is None or not self._jump(until, key)):
             self._restart()
+        self._step_to(until)
+        last = min(until, self._survey.timing.last_seconds)
+        if self._following is None and self._keys and self._current.seconds < last:
+            # After a jump some damaged containers end before their time.
+            self._keys = ()
+            self._restart()
+            self._step_to(until)
+
+    def _step_to(self, until: float) -> None:
         while self._following is not None and self._following.seconds <= until:
             self._current, self._following = self._following, next(self._frames, None)
 
@@ -199,7 +210,9 @@ class FileCursor:
             self._frames = self._decode(self._media.decoded())
             # Frames shown before the keyframe lean on others that were not decoded.
             landing = next((shown for shown in self._frames if _is_entry(shown.frame)), None)
-            if landing is not None and landing.seconds <= until:
+            # How a damaged keyframe is mended depends on what the decoder showed before it.
+            is_sound = landing is not None and not landing.frame.is_corrupt
+            if landing is not None and is_sound and landing.seconds <= until:
                 self._current, self._following = landing, next(self._frames, None)
                 return True
             self._leads = self._leads[1:]
@@ -234,6 +247,8 @@ class FileCursor:
     def _readable(self, packets: Iterator[Decoded]) -> Iterator[Decoded]:
         try:
             yield from packets
+        except MemoryError:
+            raise
         except av.InvalidDataError as error:
             logger.warning("%s: the file ends in disorder (%s)", self._source.name, error.strerror)
         except av.FFmpegError as error:

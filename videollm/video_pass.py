@@ -54,6 +54,7 @@ class MediaPass:
         self._kept: deque[Packet[VideoStream]] = deque()
         self._decoded: deque[Decoded] = deque()
         self._is_read = False
+        self.is_encrypted = False
         self._end: av.FFmpegError | None = None
 
     def use_threads(self, threads: int) -> None:
@@ -64,7 +65,8 @@ class MediaPass:
         """
         if threads > 1:
             self.stream.codec_context.thread_count = threads
-            self.stream.codec_context.thread_type = "AUTO"
+            # Not by slices: h264 would leave out its error concealment.
+            self.stream.codec_context.thread_type = "FRAME"
 
     def read_ahead(self) -> "Iterator[Packet[VideoStream]]":
         """Yield the packets to the end or to the first unreadable place, and keep them.
@@ -74,13 +76,16 @@ class MediaPass:
         num_bytes = 0
         try:
             for packet in read_packets(self.container, self.stream):
+                self._look_at(packet)
                 num_bytes += packet.size
                 if num_bytes <= MAX_KEPT_BYTES or not self._kept:
                     self._kept.append(packet)
                 yield packet
+        except MemoryError:
+            raise
         except av.FFmpegError as error:
             # What was read so far counts; whoever decodes comes to the same end and judges it.
-            self._end = error
+            self._end = _bare(error)
         self._is_read = num_bytes <= MAX_KEPT_BYTES
 
     @property
@@ -101,6 +106,7 @@ class MediaPass:
         for number, packet in zip(range(max_packets), packets, strict=False):
             if number < num_kept:
                 self._kept.popleft()
+            self._look_at(packet)
             frames = self._decode(packet)
             self._decoded.append((packet, frames))
             if isinstance(frames, list) and frames:
@@ -149,5 +155,19 @@ class MediaPass:
     def _decode(self, packet: "Packet[VideoStream]") -> "list[VideoFrame] | av.FFmpegError":
         try:
             return self.stream.decode(packet)
+        except MemoryError:
+            raise
         except av.FFmpegError as error:
-            return error
+            return _bare(error)
+
+    def _look_at(self, packet: "Packet[VideoStream]") -> None:
+        self.is_encrypted = self.is_encrypted or packet.has_sidedata("encryption_info")
+
+
+def _bare(error: av.FFmpegError) -> av.FFmpegError:
+    """Return an error that keeps nothing alive: with its traceback it would hold its holder.
+
+    A decoder with threads that waits for the garbage collector hangs a forked process, which
+    inherits the decoder without its threads and collects it.
+    """
+    return error.with_traceback(None)

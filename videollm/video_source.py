@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from videollm.errors import NoVideoError, SourceAccessError, SourceNotFoundError, VideoError
+from videollm.video_limits import MAX_PIXELS
 from videollm.video_patience import Patience
 from videollm.video_website import HEAD_BYTES, Website
 
@@ -68,12 +69,14 @@ class MediaSource:
         size_bytes: Size of a local source; None for a remote one.
         protocols: What the decoder may open by itself on behalf of this source, comma separated,
             so that a playlist inside an upload cannot fetch anything else.
+        max_pixels: Most pixels of a frame; more are refused before they are decoded.
     """
 
     name: str
     location: str | BinaryIO | Website
     size_bytes: int | None
     protocols: str
+    max_pixels: int = MAX_PIXELS
 
     @property
     def is_remote(self) -> bool:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from videollm.errors import DamagedVideoError, NoVideoError, SourceAccessError, VideoError
 from videollm.transforms import shrink_frame
+from videollm.video_refusals import check_size
 from videollm.video_track import TIME_TOLERANCE_SECONDS, VideoMetadata
 
 __all__ = ["DEFAULT_FPS", "StillsTrack", "open_array", "open_folder"]
@@ -83,7 +84,7 @@ def open_array(frames: Tensor | NDArray[np.uint8], fps: float) -> StillsTrack:
     return StillsTrack(metadata, lambda number: frames_TCHW[number])
 
 
-def open_folder(folder: Path, name: str, fps: float) -> StillsTrack:
+def open_folder(folder: Path, name: str, fps: float, *, max_pixels: int) -> StillsTrack:
     """Return a track over the pictures of a folder, in natural order (2 before 10).
 
     Pictures turned by an EXIF tag are put upright; transparent ones are laid on white.
@@ -92,9 +93,10 @@ def open_folder(folder: Path, name: str, fps: float) -> StillsTrack:
         folder: Where the pictures are; other files are passed over.
         name: What the user gave, for messages.
         fps: Pictures per second, above 0.
+        max_pixels: Most pixels of a picture.
 
     Raises:
-        VideoError: There is no picture, or one cannot be read or has another size.
+        VideoError: There is no picture, or one cannot be read, is too large or has another size.
     """
     try:
         entries = list(folder.iterdir())
@@ -108,11 +110,11 @@ def open_folder(folder: Path, name: str, fps: float) -> StillsTrack:
     if not paths:
         remedy = "give a video file, or a folder of " + ", ".join(IMAGE_SUFFIXES)
         raise NoVideoError(name, "is a folder without images", remedy)
-    first = _load_image(paths[0])
+    first = _load_image(paths[0], max_pixels)
     size = (first.shape[1], first.shape[2])
 
     def load(number: int) -> Tensor:
-        picture = _load_image(paths[number])
+        picture = _load_image(paths[number], max_pixels)
         if (picture.shape[1], picture.shape[2]) != size:
             given = f"is {picture.shape[2]}x{picture.shape[1]} but {paths[0].name} is"
             remedy = "give every image of the folder the same size"
@@ -136,14 +138,17 @@ def _metadata(
     )
 
 
-def _load_image(path: Path) -> Tensor:
+def _load_image(path: Path, max_pixels: int) -> Tensor:
     try:
         with Image.open(path) as image:
+            check_size(path, image.width, image.height, max_pixels)
             upright = ImageOps.exif_transpose(image)
             if upright.has_transparency_data:
                 pasted = Image.new("RGBA", upright.size, "white")
                 upright = Image.alpha_composite(pasted, upright.convert("RGBA"))
             pixels = np.array(upright.convert("RGB"))
+    except VideoError:
+        raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         remedy = "replace it or take it out of the folder"
         raise DamagedVideoError(path, f"cannot be read as an image ({error})", remedy) from None

@@ -14,10 +14,10 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from videollm.errors import DamagedVideoError
 from videollm.video_clock import rounding_seconds
 from videollm.video_pass import MediaPass, threads_for
 from videollm.video_picture import Geometry, frame_geometry
+from videollm.video_refusals import check_size, encrypted, no_frame
 from videollm.video_source import MediaSource
 from videollm.video_stills import DEFAULT_FPS
 
@@ -57,6 +57,11 @@ class Timing:
     fps: float
     key_seconds: tuple[float, ...] = ()
     frame_seconds: tuple[float, ...] = ()
+
+    @property
+    def last_seconds(self) -> float:
+        """Return when the last frame begins; 0 where its packet was not looked at."""
+        return self.frame_seconds[-1] if self.frame_seconds else 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,10 +139,13 @@ def _survey(source: MediaSource, media: MediaPass, *, threaded: bool) -> Survey:
         threads = threads_for(len(stamps) * context.width * context.height)
     media.use_threads(threads)
     first = _first_frame(media, threads)
+    if media.is_encrypted:
+        # Some of it may decode all the same, into noise.
+        raise encrypted(source.name, stream)
     if first is None:
-        finding = f"not one frame of its {stream.codec_context.name} video can be decoded"
-        remedy = "the file is damaged: copy, download or convert it again"
-        raise DamagedVideoError(source.name, finding, remedy)
+        raise no_frame(source, stream)
+    geometry = frame_geometry(first, stream.sample_aspect_ratio)
+    check_size(source.name, geometry.width, geometry.height, source.max_pixels)
     origin = first.dts if decode_timed else first.pts
     if believed:
         timing = _timing_of_header(container, stream, origin)
@@ -147,7 +155,7 @@ def _survey(source: MediaSource, media: MediaPass, *, threaded: bool) -> Survey:
         timing = _timing_of_stamps(stream, stamps, start, seekable=seekable)
     return Survey(
         codec=stream.codec_context.name,
-        geometry=frame_geometry(first, stream.sample_aspect_ratio),
+        geometry=geometry,
         timing=timing,
         origin_ticks=origin,
         decode_timed=decode_timed,
@@ -177,6 +185,8 @@ def _stamps(media: MediaPass, decode_timed: bool) -> list[_Stamp]:
 def _first_frame(media: MediaPass, threads: int) -> VideoFrame | None:
     try:
         return media.decode_ahead(MAX_PACKETS_BEFORE_FRAME + threads)
+    except MemoryError:
+        raise
     except av.FFmpegError:
         return None
 

@@ -6,12 +6,15 @@ A track is one opened source (a file, an array, a folder of pictures); a cursor 
 Legend: H height, W width.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-__all__ = ["TIME_TOLERANCE_SECONDS", "Cursor", "Track", "VideoMetadata"]
+from videollm.clip import Clip
+
+__all__ = ["TIME_TOLERANCE_SECONDS", "Cursor", "FrameReader", "Track", "VideoMetadata"]
 
 TIME_TOLERANCE_SECONDS = 1e-6
 """How late a frame may begin and count as at a requested time: times are sums of floats."""
@@ -81,3 +84,15 @@ class Track(Protocol):
 
     def close(self) -> None:
         """Let go of what is held for cursors to come; those that are out go on."""
+
+
+@runtime_checkable
+class FrameReader(Protocol):
+    """Whatever reads clips of one open video: in this process or in another."""
+
+    @property
+    def metadata(self) -> VideoMetadata:
+        """Return what is known of the video."""
+
+    def read(self, times_seconds: Sequence[float], *, max_side: int | None = None) -> Clip:
+        """Return the frames at some times: for each the last frame at or before it."""

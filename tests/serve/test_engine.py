@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 from tests.serve.fakes import FakeModel, wait_until
-from videollm.errors import ModelError, RequestError
+from tests.videollm.test_video_refusals import forged_gif
+from videollm.errors import ModelError, RequestError, VideoError
 from videollm.serve.engine import Engine
 from videollm.serve.jobs import Done, Event, Failed, Job, Piece, Question, Seen, Waiting
+from videollm.video_limits import DecodeLimits
+from videollm.video_worker import DecodeWorker
 
 Start = Callable[..., Engine]
 
@@ -257,3 +260,22 @@ def test_nothing_follows_the_end_of_a_job(clip_path: Path) -> None:
     assert job.ended
     assert not job.emit(Piece("b"))
     assert list(job) == [Piece("a"), Done(stopped=True)]
+
+
+def test_an_upload_that_goes_beyond_its_limits_fails_alone(
+    start_engine: Start, clip_path: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bomb.gif").write_bytes(forged_gif(3000, 3000))
+    with DecodeWorker(DecodeLimits(memory_bytes=30 * 2**20)) as decoder:
+        engine = start_engine(FakeModel(), decode=decoder.load_clip)
+        pid = decoder.pid
+        failed = ask(engine, tmp_path / "bomb.gif")[-1]
+        assert isinstance(failed, Failed)
+        assert failed.message.startswith("bomb.gif: ")
+        assert "30 MiB" in failed.message
+        assert str(tmp_path) not in failed.message
+        with pytest.raises(VideoError, match="30 MiB"):
+            engine.look(tmp_path / "bomb.gif", 2)
+        assert isinstance(ask(engine, clip_path, num_frames=2)[-1], Done)
+        assert len(engine.look(clip_path, 3).pictures) == 3
+        assert decoder.pid != pid

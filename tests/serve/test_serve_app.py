@@ -21,6 +21,7 @@ from videollm import runtime
 from videollm.errors import ModelError
 from videollm.serve import app
 from videollm.serve.app import main
+from videollm.video_limits import DecodeLimits
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +80,25 @@ def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert ended.value.code == 0
     assert "videollm serve --model demo" in capsys.readouterr().out
+
+
+def test_the_limits_of_uploads_are_options(capsys: pytest.CaptureFixture[str]) -> None:
+    parse = app._parser().parse_args
+    assert app._limits(parse([])) == DecodeLimits()
+    words = ["--open-seconds", "2", "--decode-seconds", "9", "--decode-memory-mib", "100"]
+    given = parse([*words, "--max-video-mib", "0.5", "--max-megapixels", "2"])
+    assert app._limits(given) == DecodeLimits(
+        open_seconds=2,
+        decode_seconds=9,
+        memory_bytes=100 * 2**20,
+        max_source_bytes=2**19,
+        max_pixels=2_000_000,
+    )
+    for amount in ("0", "-1", "inf", "nan"):
+        with pytest.raises(SystemExit) as ended:
+            parse([f"--decode-seconds={amount}"])
+        assert ended.value.code == 2
+        assert f"{amount} is not above 0 and finite" in capsys.readouterr().err
 
 
 def serve_a_model(

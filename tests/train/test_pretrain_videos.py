@@ -3,6 +3,7 @@
 import json
 import shutil
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,17 @@ import pytest
 import torch
 
 from tests.train.runs import losses, refusal, run, write_videos
+from tests.videollm.drawn import draw_video
 from videollm.encoder import VideoMAPConfig
+from videollm.errors import RecipeError
 from videollm.train.augment import Augment
 from videollm.train.examples import BAD_SAMPLES_FILE
 from videollm.train.masks import MaskDrawer
 from videollm.train.pretrain_batches import PretrainBatches
-from videollm.train.video_clips import ClipPolicy
+from videollm.train.video_clips import ClipPolicy, EntryReader
 from videollm.train.video_files import FrameCollator, VideoFiles
 from videollm.train.video_lists import VideoEntry
+from videollm.train.view_arguments import ViewArguments
 
 GIVEN = ["--dataset", "videos", "--teacher", "pixels", "--keep_ratios", "0.5"]
 GIVEN += ["--per_device_train_batch_size", "2", "--crop", "resized"]
@@ -116,3 +120,24 @@ def test_repeats_are_views_of_one_reading(folder: Path, tmp_path: Path) -> None:
     assert not torch.equal(batch["pixel_values"][0], batch["pixel_values"][1])
     assert torch.equal(collator([files[6]])["pixel_values"], batch["pixel_values"][3:])
     assert not torch.equal(files[1].views, files[6].views)
+
+
+def test_a_video_that_takes_too_long_is_bad_and_the_run_goes_on(
+    folder: Path, tmp_path: Path
+) -> None:
+    policy = ClipPolicy(num_frames=4, sampling="uniform", frame_stride=1)
+    limited = replace(policy, decode_seconds=60.0)
+    entries = [VideoEntry(source=path, name=path.name) for path in sorted(folder.iterdir())]
+    for entry in entries[:2]:
+        expected, clip = policy.read(entry), limited.read(entry)
+        assert torch.equal(clip.frames, expected.frames)
+        assert torch.equal(clip.pts_seconds, expected.pts_seconds)
+    noise = np.random.default_rng(0).integers(0, 255, (6, 256, 256, 3), dtype=np.uint8)
+    long = tmp_path / "long.ts"
+    long.write_bytes(draw_video(noise, container="mpegts", options={"crf": "1"}) * 100)
+    hurried = replace(policy, decode_seconds=0.1)
+    listed = [VideoEntry(source=long, name="long"), *entries]
+    EntryReader(listed, hurried, output=tmp_path, max_bad=1.0).read(0)
+    assert "took more than 0.1 s" in bad_samples(tmp_path)["long"]
+    with pytest.raises(RecipeError, match="decode_seconds: 0 given; above 0, or null"):
+        ViewArguments(decode_seconds=0)

@@ -1,5 +1,6 @@
 """Laws of the reader: true times, the same pixels in any order, upright square pixels."""
 
+import gc
 import math
 import random
 from fractions import Fraction
@@ -253,3 +254,23 @@ def test_requests_out_of_range_are_refused(numbered_mp4: bytes) -> None:
         VideoReader.open(torch.zeros(1, 3, 2, 2, dtype=torch.uint8), video_stream=0)
     with pytest.raises(VideoError, match="1 video streams"):
         VideoReader.open(numbered_mp4, video_stream=1)
+
+
+def test_a_closed_reader_holds_no_decoder(numbered_mp4: bytes) -> None:
+    """A decoder that waits for the garbage collector hangs the forked process that collects it."""
+
+    def held() -> int:
+        kinds = {"InputContainer", "VideoCodecContext", "MediaPass", "FileCursor"}
+        return sum(type(item).__name__ in kinds for item in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = held()
+        with VideoReader.open(numbered_mp4) as reader:
+            reader.read([0.0, reader.metadata.duration_seconds / 2, 0.1])
+            next(reader.stream(5.0))
+            assert held() > before
+        assert held() == before
+    finally:
+        gc.enable()

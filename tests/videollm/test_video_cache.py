@@ -8,25 +8,27 @@ import pytest
 import torch
 
 from tests.videollm.drawn import draw_video, numbered_frames, numbers_of
-from videollm import video_cache
+from videollm.clip import Clip
 from videollm.errors import VideoError
 from videollm.sampling import load_clip
 from videollm.serve.frames import see_frames
 from videollm.video_cache import ClipCache
 
 
-@pytest.fixture
-def decodes(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """Return the list to which every decoding of a clip is added."""
-    calls: list[object] = []
-    genuine: Callable[..., object] = video_cache.load_clip
+def counting(calls: list[object]) -> Callable[..., Clip]:
+    """Return what decodes, and adds each source to a list."""
 
-    def count(source: object, **options: object) -> object:
+    def load(source: object, **options: object) -> Clip:
         calls.append(source)
-        return genuine(source, **options)
+        return load_clip(source, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(video_cache, "load_clip", count)
-    return calls
+    return load
+
+
+@pytest.fixture
+def decodes() -> list[object]:
+    """Return the list to which every decoding of a clip is added."""
+    return []
 
 
 @pytest.fixture
@@ -37,7 +39,7 @@ def clip(tmp_path: Path) -> Path:
 
 
 def test_the_second_question_does_not_decode(clip: Path, decodes: list[object]) -> None:
-    cache = ClipCache()
+    cache = ClipCache(load=counting(decodes))
     first = cache.load_clip(clip, num_frames=4)
     again = cache.load_clip(str(clip), num_frames=4)
     assert again is first
@@ -49,9 +51,9 @@ def test_the_second_question_does_not_decode(clip: Path, decodes: list[object]) 
 
 
 def test_the_page_shows_and_asks_from_one_decoding(clip: Path, decodes: list[object]) -> None:
-    cache = ClipCache()
-    strip, seen = see_frames(clip, 4, cache)
-    strip_again, seen_again = see_frames(clip, 4, cache)
+    cache = ClipCache(load=counting(decodes))
+    strip, seen = see_frames(clip, 4, load=cache.load_clip)
+    strip_again, seen_again = see_frames(clip, 4, load=cache.load_clip)
     assert seen_again is seen
     assert strip_again == strip
     assert len(decodes) == 1
@@ -76,7 +78,7 @@ def test_the_oldest_give_way_to_the_budget(tmp_path: Path, decodes: list[object]
     for path in paths:
         path.write_bytes(draw_video(numbered_frames(6)))
     one = load_clip(paths[0], num_frames=6).frames.nbytes
-    cache = ClipCache(max_bytes=2 * one)
+    cache = ClipCache(max_bytes=2 * one, load=counting(decodes))
     for place in (0, 1, 0, 2, 0, 1):  # 2 drives out 1, which was asked for before 0
         cache.load_clip(paths[place], num_frames=6)
         assert cache.num_bytes <= 2 * one
@@ -87,7 +89,7 @@ def test_the_oldest_give_way_to_the_budget(tmp_path: Path, decodes: list[object]
 
 
 def test_what_cannot_be_watched_is_not_kept(decodes: list[object], clip: Path) -> None:
-    cache = ClipCache()
+    cache = ClipCache(load=counting(decodes))
     for source in (clip.read_bytes(), numbered_frames(4)):
         cache.load_clip(source, num_frames=2)
         cache.load_clip(source, num_frames=2)
