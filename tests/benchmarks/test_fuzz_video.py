@@ -26,7 +26,8 @@ def test_damaged_real_clips_hang_crash_and_falsify_nothing(shared: Path) -> None
     assert tally.bad() == dict.fromkeys(MUST_BE_ZERO, 0), tally.suspects
     assert tally.files["read"] > 0
     assert tally.files["refused"] > 0
-    assert sum(tally.frames.values()) == 6 * tally.files["read"]
+    # A file that is refused halfway has given frames, too.
+    assert sum(tally.frames.values()) >= 6 * tally.files["read"]
 
 
 def test_clips_are_cut_alike_every_time(shared: Path) -> None:
