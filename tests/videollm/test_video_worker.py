@@ -12,8 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.queues import Queue
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -272,7 +272,7 @@ def test_no_worker_outlives_its_owner(state: str, silent: str) -> None:
     wait_for(lambda: not is_alive(pid))
 
 
-def ask_a_copy(worker: DecodeWorker, video: bytes, answers: Any) -> None:
+def ask_a_copy(worker: DecodeWorker, video: bytes, answers: "Queue[object]") -> None:
     answers.put((worker.load_clip(video, num_frames=2).pts_seconds.tolist(), worker.pid))
 
 
