@@ -18,9 +18,12 @@ if TYPE_CHECKING:
         VideoError,
         VideoLLMError,
     )
+    from videollm.live import LiveStream
     from videollm.model import VideoLLMForConditionalGeneration
     from videollm.processor import VideoLLMProcessor
     from videollm.video import VideoReader
+    from videollm.video_limits import DecodeLimits
+    from videollm.video_worker import DecodeWorker
 
 __version__ = "0.1.0"
 
@@ -36,6 +39,9 @@ _HOMES = {
     # video
     "Clip": "clip",
     "VideoReader": "video",
+    "LiveStream": "live",
+    "DecodeLimits": "video_limits",
+    "DecodeWorker": "video_worker",
     # errors
     "VideoLLMError": "errors",
     "VideoError": "errors",
@@ -50,6 +56,9 @@ __all__ = [
     "AnswerStream",
     "Clip",
     "DataError",
+    "DecodeLimits",
+    "DecodeWorker",
+    "LiveStream",
     "ModelError",
     "RecipeError",
     "RequestError",
