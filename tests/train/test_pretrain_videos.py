@@ -132,9 +132,11 @@ def test_a_video_that_takes_too_long_is_bad_and_the_run_goes_on(
         expected, clip = policy.read(entry), limited.read(entry)
         assert torch.equal(clip.frames, expected.frames)
         assert torch.equal(clip.pts_seconds, expected.pts_seconds)
-    noise = np.random.default_rng(0).integers(0, 255, (6, 256, 256, 3), dtype=np.uint8)
-    long = tmp_path / "long.ts"
-    long.write_bytes(draw_video(noise, container="mpegts", options={"crf": "1"}) * 100)
+    noise = np.random.default_rng(0).integers(0, 255, (6, 320, 320, 3), dtype=np.uint8)
+    options = {"crf": "1", "preset": "superfast", "x264-params": "keyint=600"}
+    long = tmp_path / "long.avi"  # one second of work, and no keyframe to jump to
+    frames = np.tile(noise, (15, 1, 1, 1))
+    long.write_bytes(draw_video(frames, container="avi", options=options))
     hurried = replace(policy, decode_seconds=0.1)
     listed = [VideoEntry(source=long, name="long"), *entries]
     EntryReader(listed, hurried, output=tmp_path, max_bad=1.0).read(0)
