@@ -1,5 +1,6 @@
 """What the README and the guides tell people to type exists."""
 
+import functools
 import re
 import subprocess
 import sys
@@ -25,6 +26,7 @@ def commands() -> list[tuple[str, str]]:
 
 
 @cache
+@functools.cache
 def help_of(*words: str) -> str:
     command = [sys.executable, "-m", "videollm", *words, "--help"]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -11,7 +11,7 @@ from benchmarks.fuzz_video import MUST_BE_ZERO, fuzz
 from tests.videollm.drawn import draw_video, numbered_frames
 from videollm.video import VideoReader
 
-BUDGET_SECONDS = 15
+BUDGET_SECONDS = 8
 
 
 @pytest.fixture(scope="module")
