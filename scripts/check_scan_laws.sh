@@ -6,4 +6,4 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export VIDEOLLM_TEST_PROFILE=full
 .venv/bin/python -m pytest tests/encoder/test_scan_backends.py tests/encoder/test_scan.py \
   tests/encoder/test_conv.py --hypothesis-show-statistics --durations=0 \
-  -k "equal or gradcheck or exact or chunks" "$@" | tee benchmarks/results/scan_laws.txt
+  --no-header -k "equal or gradcheck or exact or chunks" "$@" | tee benchmarks/results/scan_laws.txt
