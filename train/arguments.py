@@ -135,6 +135,10 @@ class PretrainArguments:
         default=None,
         metadata=described("clip: folder that `videollm features` wrote, asked instead"),
     )
+    max_objects: int = field(
+        default=0,
+        metadata=described("toyworld: objects of a scene that are drawn, 0 for all; classify's: 1"),
+    )
     masking: Literal["random", "attention"] = field(
         default="random",
         metadata=described("which tokens are visible; attention: likelier where the teacher looks"),
@@ -180,9 +184,9 @@ class PretrainArguments:
             0 <= self.subclip_share <= 1,
             f"subclip_share: {self.subclip_share} given, 0 to 1 allowed",
         )
-        require(
-            self.picture_steps >= 0, f"picture_steps: {self.picture_steps} given, 0 or more allowed"
-        )
+        for name in ("picture_steps", "max_objects"):
+            value = getattr(self, name)
+            require(value >= 0, f"{name}: {value} given, 0 or more allowed")
         named = [name for name in ("teacher_model", "teacher_cache") if getattr(self, name)]
         if self.teacher == "clip":
             require(

@@ -5,7 +5,7 @@ Legend: B batch, V views, T frames, S side of the input, K classes.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,11 +14,11 @@ from torch.utils.data import Dataset
 
 from videollm.errors import RequestError, VideoError
 from videollm.toyworld.render import render_frames, uniform_times
-from videollm.toyworld.scene import Scene, make_scene
 from videollm.toyworld.vocabulary import MOTIONS
 from videollm.train.augment import Augment
 from videollm.train.draws import FreshDraws, draw_generator
 from videollm.train.mixing import Mixing
+from videollm.train.toyworld_data import ToyWorldScenes
 from videollm.train.video_clips import ClipPolicy, EntryReader
 from videollm.train.video_lists import VideoEntry
 from videollm.train.views import test_crops
@@ -198,19 +198,15 @@ class _Motions:
     classes = MOTIONS
 
     def __init__(self, split: str, num_clips: int, seed: int, num_frames: int, size: int) -> None:
-        self.split, self.seed, self.size = split, seed, size
-        self.times = uniform_times(num_frames)
+        self.size, self.times = size, uniform_times(num_frames)
+        self.scenes = ToyWorldScenes(split, num_clips, seed, max_objects=1)
         self.labels = [
-            MOTIONS.index(self._scene(index).objects[0].motion) for index in range(num_clips)
+            MOTIONS.index(self.scenes[index].objects[0].motion) for index in range(num_clips)
         ]
 
     def frames(self, index: int) -> Tensor:
         """Return (T, 3, S, S) uint8."""
-        return render_frames(self._scene(index), size=self.size, times=self.times).frames
-
-    def _scene(self, index: int) -> Scene:
-        scene = make_scene(self.split, index, self.seed)
-        return replace(scene, objects=scene.objects[:1])
+        return render_frames(self.scenes[index], size=self.size, times=self.times).frames
 
 
 class MotionTraining(FreshDraws[ClipViews]):

@@ -59,6 +59,7 @@ def features(
     info = cache_info(
         config,
         data,
+        objective,
         teacher=objective.teacher_model,
         width=teacher.feature_size,
         can_guide=teacher.can_guide,

@@ -58,10 +58,18 @@ class PretrainData:
 
 
 def cache_info(
-    encoder: VideoMAPConfig, data: DataArguments, *, teacher: str, width: int, can_guide: bool
+    encoder: VideoMAPConfig,
+    data: DataArguments,
+    objective: PretrainArguments,
+    *,
+    teacher: str,
+    width: int,
+    can_guide: bool,
 ) -> CacheInfo:
     """Return what a cache of a recipe's features says of itself."""
     world = f"toyworld, seed {data.world_seed}"
+    if objective.max_objects:
+        world += f", {objective.max_objects} objects at most"
     return CacheInfo(
         teacher=teacher,
         dataset=world if data.dataset == "toyworld" else data.dataset,
@@ -96,7 +104,7 @@ def build_targets(
         teacher = load_teacher(objective, encoder, dtype)
         return PretrainTargets(size=teacher.feature_size, teaching=Teaching(teacher))
     cache = CachedFeatures(Path(objective.teacher_cache).expanduser())
-    cache.check(cache_info(encoder, data, teacher="", width=0, can_guide=True))
+    cache.check(cache_info(encoder, data, objective, teacher="", width=0, can_guide=True))
     if objective.subclip_frames:
         raise RecipeError("subclip_frames: a cache holds features of whole clips: set it to 0")
     if objective.masking == "attention" and not cache.info.can_guide:
@@ -138,23 +146,9 @@ def build_data(
             "crop: letterbox, and leave out flip, rand_augment and erase"
         )
     if data.dataset == "toyworld":
-        if views.changes_pictures or views.repeats > 1:
-            raise RecipeError(
-                "dataset: toyworld draws whole pictures; leave out crop, flip, rand_augment, erase "
-                "and repeats"
-            )
-        validation = None
-        if data.validation_clips:
-            validation = ToyWorldScenes("val", data.validation_clips, data.world_seed)
-        collator = SceneCollator(
-            encoder=encoder,
-            objective=objective,
-            num_frames=data.num_frames,
-            seed=run.args.seed,
-            batches=batches,
-        )
-        train = ToyWorldScenes("train", data.num_clips, data.world_seed)
-        return PretrainData(train=train, validation=validation, collator=collator)
+        return _toyworld(run, objective, data, views, batches)
+    if objective.max_objects:
+        raise RecipeError("max_objects: only scenes of the toy world are told their objects")
     listed = read_entries(
         [Path(item) for item in data.data_path],
         media_folder=Path(data.media_folder) if data.media_folder else None,
@@ -170,3 +164,31 @@ def build_data(
         max_bad=data.max_bad,
     )
     return PretrainData(train=files, validation=None, collator=FrameCollator(batches=batches))
+
+
+def _toyworld(
+    run: Run,
+    objective: PretrainArguments,
+    data: DataArguments,
+    views: ViewArguments,
+    batches: PretrainBatches,
+) -> PretrainData:
+    if views.changes_pictures or views.repeats > 1:
+        raise RecipeError(
+            "dataset: toyworld draws whole pictures; leave out crop, flip, rand_augment, erase "
+            "and repeats"
+        )
+    train, validation = (
+        ToyWorldScenes(split, num_clips, data.world_seed, max_objects=objective.max_objects)
+        for split, num_clips in (("train", data.num_clips), ("val", data.validation_clips))
+    )
+    collator = SceneCollator(
+        encoder=batches.encoder,
+        objective=objective,
+        num_frames=data.num_frames,
+        seed=run.args.seed,
+        batches=batches,
+    )
+    return PretrainData(
+        train=train, validation=validation if len(validation) else None, collator=collator
+    )

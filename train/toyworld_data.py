@@ -9,7 +9,7 @@ Legend: B batch, T frames of a clip, S tubelets (T / tubelet size), N patches, K
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -45,12 +45,14 @@ class ToyWorldScenes(Dataset[Scene]):
         split: "train" or "val".
         num_clips: Length; the scenes 0 to num_clips - 1.
         seed: Seed of the world.
+        max_objects: How many objects of a scene are kept; 0 for all.
     """
 
-    def __init__(self, split: str, num_clips: int, seed: int) -> None:
+    def __init__(self, split: str, num_clips: int, seed: int, *, max_objects: int = 0) -> None:
         self.split = split
         self.num_clips = num_clips
         self.seed = seed
+        self.max_objects = max_objects
 
     def __len__(self) -> int:
         return self.num_clips
@@ -58,7 +60,9 @@ class ToyWorldScenes(Dataset[Scene]):
     def __getitem__(self, index: int) -> Scene:
         if not 0 <= index < self.num_clips:
             raise IndexError(index)
-        return make_scene(self.split, index, self.seed)
+        scene = make_scene(self.split, index, self.seed)
+        kept = scene.objects[: self.max_objects or None]
+        return replace(scene, objects=kept)
 
 
 def scene_name(scene: Scene) -> str:

@@ -8,6 +8,7 @@ from videollm.encoder import VideoMAPConfig, demo_config
 from videollm.errors import DataError, RecipeError
 from videollm.toyworld.render import uniform_times
 from videollm.train.arguments import PretrainArguments
+from videollm.train.classify_data import MotionTest
 from videollm.train.masks import MaskDrawer
 from videollm.train.pretrain_batches import PretrainBatches
 from videollm.train.toyworld_data import (
@@ -131,3 +132,20 @@ def test_frames_must_fill_tubelets() -> None:
     check_frames(6, VideoMAPConfig(tubelet_size=3))
     with pytest.raises(RecipeError, match="num_frames: 7 given; the encoder needs a multiple of 3"):
         check_frames(7, VideoMAPConfig(tubelet_size=3))
+
+
+def test_one_object_makes_the_clips_that_classify_learns() -> None:
+    single = ToyWorldScenes("val", 6, 0, max_objects=1)
+    labelled = MotionTest(6, seed=0, num_frames=8, size=32)
+    clips = collator()([single[index] for index in range(6)])["pixel_values"]
+    for index in range(6):
+        assert len(single[index].objects) == 1
+        assert torch.equal(clips[index], labelled[index].views[0])
+    whole = [ToyWorldScenes("val", 6, 0)[index] for index in range(6)]
+    assert any(len(scene.objects) > 1 for scene in whole)
+    assert ToyWorldScenes("val", 6, 0, max_objects=4)[0] == whole[0]
+
+
+def test_objects_cannot_be_fewer_than_none() -> None:
+    with pytest.raises(RecipeError, match="max_objects: -1 given, 0 or more allowed"):
+        PretrainArguments(max_objects=-1)
