@@ -224,9 +224,10 @@ class VideoReader:
             height, width = fitted_size(height, width, max_side)
         frames = torch.empty((len(times), 3, height, width), dtype=torch.uint8)
         pts_seconds = torch.empty(len(times), dtype=torch.float64)
+        pictures = frames.numpy()  # which copies without torch's threads; the decoder has its own
         for place, time in enumerate(times):
             picture, seconds = cursor.frame_at(time, max_side)
-            frames[place] = picture
+            pictures[place] = picture.numpy()
             pts_seconds[place] = seconds
         return Clip(frames, pts_seconds, backend=self._metadata.backend)
 

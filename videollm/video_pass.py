@@ -20,7 +20,7 @@ __all__ = ["Decoded", "MediaPass", "threads_for"]
 
 MAX_KEPT_BYTES = 32 * 2**20
 MAX_THREADS = 4
-MIN_THREADED_PIXELS = 20_000_000
+MIN_THREADED_PIXELS = 1_000_000
 """Pixels of all frames together from which threads are worth starting."""
 
 Decoded = tuple["Packet[VideoStream]", "list[VideoFrame] | av.FFmpegError"]

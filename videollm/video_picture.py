@@ -176,10 +176,13 @@ def _planes_agree(frame: VideoFrame, geometry: Geometry) -> bool:
 
 
 def _stack(planes: VideoFrame) -> Tensor:
-    """Return the planes green, blue, red of a frame as (3, H, W), red first."""
+    """Return the planes green, blue, red of a frame as (3, H, W), red first.
+
+    NumPy copies them: torch's threads would wait for the next copy where the decoder's could work.
+    """
     height, width = planes.height, planes.width
-    picture = torch.empty((3, height, width), dtype=torch.uint8)
+    picture = np.empty((3, height, width), dtype=np.uint8)
     for channel, plane in zip((1, 2, 0), planes.planes, strict=True):
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-        picture[channel] = torch.from_numpy(rows[:height, :width])
-    return picture
+        picture[channel] = rows[:height, :width]
+    return torch.from_numpy(picture)
