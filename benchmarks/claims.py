@@ -26,6 +26,9 @@ OBJECTIVES: dict[str, dict[str, str]] = {
     "frame": {"alignment_weight": "0"},
     "frame+alignment": {"alignment_weight": "1"},
 }
+WHOLE = "frame+alignment"
+"""The paper's objective; it and training from scratch are tried at every share of labels."""
+
 PATTERNS: dict[str, dict[str, object]] = {
     "MMMMT": {"num_layers": 10},
     "MMMT": {"num_layers": 10, "layer_pattern": "MMMTMMMTMM"},
@@ -66,9 +69,9 @@ FULL = Scale(
     seeds=3,
     teacher_steps=1200,
     clips=4000,
-    pretrain_steps=800,
-    label_steps={5: 200, 20: 300, 100: 500},
-    pattern_steps=500,
+    pretrain_steps=3000,
+    label_steps={5: 300, 20: 300, 100: 500},
+    pattern_steps=300,
     test_clips=500,
     folds=5,
     surv_steps=(600, 200),
@@ -141,9 +144,10 @@ def toy_jobs(scale: Scale, work: Path) -> list[Job]:
     for seed in range(scale.seeds):
         jobs += [_pretraining(scale, work, name, seed) for name in OBJECTIVES]
         for objective in ("none", *OBJECTIVES):
-            jobs += [
-                _fine_tuning(scale, work, objective, percent, seed) for percent in scale.label_steps
-            ]
+            percents = list(scale.label_steps)
+            if objective not in ("none", WHOLE):
+                percents = percents[:1]
+            jobs += [_fine_tuning(scale, work, objective, percent, seed) for percent in percents]
         jobs += [_from_scratch(scale, work, pattern, seed) for pattern in PATTERNS]
     return jobs
 
@@ -196,6 +200,7 @@ def _from_scratch(scale: Scale, work: Path, pattern: str, seed: int) -> Job:
     base = {"hidden_size": 96, "num_attention_heads": 3, "state_size": 8}
     options = {
         "encoder_overrides": json.dumps({**base, **PATTERNS[pattern]}),
+        "num_frames": "8",
         "validation_clips": str(scale.test_clips),
         "max_steps": str(scale.pattern_steps),
         "save_steps": str(scale.pattern_steps // 2),

@@ -8,7 +8,7 @@ Legend: T frames, H height, W width.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from videollm.errors import RecipeError
 
-__all__ = ["OPERATIONS", "RandAugment", "apply_operation"]
+__all__ = ["OPERATIONS", "RandAugment", "apply_operations"]
 
 GREY = (128, 128, 128)
 MAX_MAGNITUDE = 10.0
@@ -178,23 +178,25 @@ class RandAugment:
         Returns:
             (T, 3, H, W), uint8.
         """
-        for name, level in self.draw(rng):
-            frames = apply_operation(frames, name, level)
-        return frames
+        return apply_operations(frames, self.draw(rng))
 
 
-def apply_operation(frames: Tensor, name: str, level: float) -> Tensor:
-    """Return frames with one operation applied to each.
+def apply_operations(frames: Tensor, operations: Sequence[tuple[str, float]]) -> Tensor:
+    """Return frames with operations applied to each, one after the other.
 
     Args:
         frames: (T, 3, H, W), uint8, RGB, on the CPU, at least one.
-        name: A key of `OPERATIONS`.
-        level: -1 to 1.
+        operations: Keys of `OPERATIONS` and levels, -1 to 1.
 
     Returns:
         (T, 3, H, W), uint8.
     """
-    operation = OPERATIONS[name]
-    pictures = rearrange(frames, "t c h w -> t h w c").numpy()
-    changed = [np.asarray(operation(Image.fromarray(picture), level)) for picture in pictures]
+    if not operations:
+        return frames
+    changed = []
+    for pixels in rearrange(frames, "t c h w -> t h w c").numpy():
+        picture = Image.fromarray(pixels)
+        for name, level in operations:
+            picture = OPERATIONS[name](picture, level)
+        changed.append(np.asarray(picture))
     return rearrange(torch.from_numpy(np.stack(changed)), "t h w c -> t c h w")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from videollm.errors import RecipeError
-from videollm.train.rand_augment import OPERATIONS, RandAugment, apply_operation
+from videollm.train.rand_augment import OPERATIONS, RandAugment, apply_operations
 
 GROWING = sorted(OPERATIONS.keys() - {"AutoContrast", "Equalize", "Invert"})
 GEOMETRY = ("Rotate", "ShearX", "ShearY", "TranslateXRel", "TranslateYRel")
@@ -29,15 +29,15 @@ def test_an_operation_treats_all_frames_alike_and_does_something(name: str) -> N
     frames = soft_frames(3, 32)
     untouched = frames.clone()
     for level in (-1.0, 0.7, 1.0):
-        changed = apply_operation(frames, name, level)
+        changed = apply_operations(frames, [(name, level)])
         assert changed.shape == frames.shape
         assert changed.dtype == torch.uint8
         assert torch.equal(changed, changed[:1].expand_as(changed))
         assert not torch.equal(changed, frames)
     assert torch.equal(frames, untouched)
     mixed = torch.cat([frames[:1], random_frames(1, 32, 32)])
-    alone = torch.cat([apply_operation(frame[None], name, 0.7) for frame in mixed])
-    assert torch.equal(apply_operation(mixed, name, 0.7), alone)
+    alone = torch.cat([apply_operations(frame[None], [(name, 0.7)]) for frame in mixed])
+    assert torch.equal(apply_operations(mixed, [(name, 0.7)]), alone)
 
 
 @pytest.mark.parametrize("name", GROWING)
@@ -45,7 +45,7 @@ def test_an_operation_grows_with_its_level_in_either_direction(name: str) -> Non
     frames = soft_frames(1, 48)
     for sign in (-1, 1):
         effects = [
-            float((apply_operation(frames, name, sign * level).int() - frames).abs().sum())
+            float((apply_operations(frames, [(name, sign * level)]).int() - frames).abs().sum())
             for level in (0.0, 0.3, 0.6, 0.9)
         ]
         assert effects == sorted(effects)
@@ -55,10 +55,10 @@ def test_an_operation_grows_with_its_level_in_either_direction(name: str) -> Non
 
 def test_a_shift_is_exact_and_uncovers_grey() -> None:
     frames = random_frames(2, 40, 40)
-    right = apply_operation(frames, "TranslateXRel", 0.5)
+    right = apply_operations(frames, [("TranslateXRel", 0.5)])
     assert torch.equal(right[..., :31], frames[..., 9:])
     assert bool((right[..., 31:] == 128).all())
-    down = apply_operation(frames, "TranslateYRel", -0.5)
+    down = apply_operations(frames, [("TranslateYRel", -0.5)])
     assert torch.equal(down[..., 9:, :], frames[..., :31, :])
     assert bool((down[..., :9, :] == 128).all())
 
@@ -67,9 +67,9 @@ def test_a_shift_is_exact_and_uncovers_grey() -> None:
 def test_geometry_fills_with_grey_and_goes_both_ways(name: str) -> None:
     white = torch.full((1, 3, 40, 40), 255, dtype=torch.uint8)
     for level in (-1.0, 1.0):
-        assert int(apply_operation(white, name, level).min()) == 128
+        assert int(apply_operations(white, [(name, level)]).min()) == 128
     frames = random_frames(1, 40, 40)
-    there, back = (apply_operation(frames, name, level) for level in (1.0, -1.0))
+    there, back = (apply_operations(frames, [(name, level)]) for level in (1.0, -1.0))
     assert not torch.equal(there, back)
 
 
@@ -85,7 +85,7 @@ def test_colours_have_their_values() -> None:
         ("Brightness", -1.0): [0, 10, 12, 12, 20, 25],
     }
     for (name, level), values in expected.items():
-        assert apply_operation(frames, name, level)[0, 0].flatten().tolist() == values, name
+        assert apply_operations(frames, [(name, level)])[0, 0].flatten().tolist() == values, name
 
 
 def test_draws_are_half_applied_of_every_kind_and_size() -> None:
@@ -131,3 +131,13 @@ def test_settings_of_random_operations_are_refused(text: str, finding: str) -> N
         RandAugment.parse(text)
     with pytest.raises(RecipeError, match="mstd is -1"):
         RandAugment(magnitude=7, num_operations=4, magnitude_std=-1)
+
+
+def test_several_operations_are_one_after_the_other() -> None:
+    operations = [("Rotate", 0.4), ("Equalize", 1.0), ("ShearX", -0.6)]
+    frames = torch.randint(256, (2, 3, 12, 16), dtype=torch.uint8)
+    stepwise = frames
+    for operation in operations:
+        stepwise = apply_operations(stepwise, [operation])
+    assert torch.equal(apply_operations(frames, operations), stepwise)
+    assert torch.equal(apply_operations(frames, []), frames)
