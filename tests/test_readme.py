@@ -1,13 +1,14 @@
 """What the README and the guides tell people to type exists."""
 
+import contextlib
 import functools
+import io
 import re
-import subprocess
-import sys
-from functools import cache
 from pathlib import Path
 
 import pytest
+
+from videollm.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -25,13 +26,16 @@ def commands() -> list[tuple[str, str]]:
     return found
 
 
-@cache
 @functools.cache
 def help_of(*words: str) -> str:
-    command = [sys.executable, "-m", "videollm", *words, "--help"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        try:
+            code = main([*words, "--help"])
+        except SystemExit as ended:  # argparse ends the process
+            code = ended.code
+    assert code == 0
+    return text.getvalue()
 
 
 def test_there_are_commands_to_check() -> None:
