@@ -219,6 +219,24 @@ class AlignArguments:
 
 
 @dataclass(kw_only=True)
+class HeldOutArguments:
+    """What a model is asked while it learns."""
+
+    answer_steps: int = field(
+        default=0,
+        metadata=described("ask held-out questions every so many steps, 0 to not"),
+    )
+    answer_questions: int = field(
+        default=8, metadata=described("how many: of the first samples of the validation")
+    )
+
+    def __post_init__(self) -> None:
+        for name, least in (("answer_steps", 0), ("answer_questions", 1)):
+            value = getattr(self, name)
+            require(value >= least, f"{name}: {value} given, {least} or more allowed")
+
+
+@dataclass(kw_only=True)
 class AdapterArguments:
     """Shape of the LoRA adapter."""
 

@@ -1,12 +1,8 @@
-"""What watches a run: metrics as JSON lines, the parts of a loss, a guard, and a plot at the end.
+"""What watches a run: metrics as JSON lines, the parts of a loss, a guard against infinities.
 
 Each is a `TrainerCallback`, so the loop stays the Trainer's own. Only the first process writes.
 """
 
-import json
-import logging
-import math
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,41 +13,25 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_pt_utils import distributed_concat
 
 from videollm.errors import RecipeError
-from videollm.train.stage_arguments import StageArguments
+from videollm.train.records import StepRecords
 
-__all__ = ["METRICS_FILE", "FiniteGuard", "LossParts", "LossPlot", "MetricsFile", "read_metrics"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["METRICS_FILE", "FiniteGuard", "LossParts", "MetricsFile", "read_metrics"]
 
 METRICS_FILE = "metrics.jsonl"
-PLOT_FILE = "loss.png"
 
 
-def _folder(args: TrainingArguments) -> Path:
+def _metrics(args: TrainingArguments) -> StepRecords:
     assert args.output_dir is not None
-    return Path(args.output_dir)
+    return StepRecords(Path(args.output_dir) / METRICS_FILE)
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """Return the records of a run, in order of steps; none when there is no file."""
-    path = folder / METRICS_FILE
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    # A kill can cut the last line short.
-    return [json.loads(line) for line in lines if line.endswith("}")]
+    return StepRecords(folder / METRICS_FILE).read()
 
 
 class MetricsFile(TrainerCallback):
-    """Append what the Trainer logs to `metrics.jsonl`, with throughput beside each loss.
-
-    A resumed run drops the records after the checkpoint that it goes on from, so that the file
-    reads as if the run had never stopped.
-    """
-
-    def __init__(self) -> None:
-        self._step = 0
-        self._seconds = 0.0
+    """Append what the Trainer logs to `metrics.jsonl`."""
 
     def on_train_begin(
         self,
@@ -61,10 +41,8 @@ class MetricsFile(TrainerCallback):
         **kwargs: object,
     ) -> None:
         """Keep the records up to the step that the run goes on from."""
-        self._step, self._seconds = state.global_step, time.monotonic()
         if state.is_world_process_zero:
-            kept = [item for item in read_metrics(_folder(args)) if item["step"] <= self._step]
-            self._write(_folder(args), kept if self._step else [], mode="w")
+            _metrics(args).go_on_from(state.global_step)
 
     def on_log(
         self,
@@ -74,21 +52,9 @@ class MetricsFile(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs: object,
     ) -> None:
-        """Add samples per second since the last loss, and append the record."""
-        if logs is None:
-            return
-        if "loss" in logs:
-            now, steps = time.monotonic(), state.global_step - self._step
-            assert isinstance(args, StageArguments)
-            rate = steps * args.samples_per_step / max(now - self._seconds, 1e-9)
-            logs["samples_per_second"] = round(rate, 3)
-            self._step, self._seconds = state.global_step, now
-        if state.is_world_process_zero:
-            self._write(_folder(args), [{"step": state.global_step, **logs}], mode="a")
-
-    def _write(self, folder: Path, records: list[dict[str, Any]], *, mode: str) -> None:
-        with (folder / METRICS_FILE).open(mode, encoding="utf-8") as file:
-            file.writelines(json.dumps(record) + "\n" for record in records)
+        """Append the record."""
+        if logs is not None and state.is_world_process_zero:
+            _metrics(args).append([{"step": state.global_step, **logs}])
 
 
 class LossParts(TrainerCallback):
@@ -150,7 +116,32 @@ class LossParts(TrainerCallback):
 
 
 class FiniteGuard(TrainerCallback):
-    """End the run before a gradient that is not finite reaches the weights."""
+    """End the run before a value that is not finite reaches the weights, and keep the batch.
+
+    A loss is checked as soon as the model gives it, gradients before each step. The batch goes to
+    `bad_batch-RANK.pt`, the model's arguments by name, for `torch.load`.
+    """
+
+    def __init__(self) -> None:
+        self._batch: Mapping[str, object] = {}
+        self._path = Path()
+        self._step = 0
+        self._handle: Any = None
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: nn.Module | None = None,
+        **kwargs: object,
+    ) -> None:
+        """Start to look."""
+        assert model is not None
+        assert args.output_dir is not None
+        self._path = Path(args.output_dir) / f"bad_batch-{args.process_index}.pt"
+        self._step = state.global_step
+        self._handle = model.register_forward_hook(self._look, with_kwargs=True)
 
     def on_pre_optimizer_step(
         self,
@@ -160,7 +151,7 @@ class FiniteGuard(TrainerCallback):
         model: nn.Module | None = None,
         **kwargs: object,
     ) -> None:
-        """Check the gradients, which a loss that is not finite always spoils.
+        """Check the gradients.
 
         Raises:
             RecipeError: One is infinite or not a number.
@@ -168,33 +159,17 @@ class FiniteGuard(TrainerCallback):
         assert model is not None
         gradients = [item.grad for item in model.parameters() if item.grad is not None]
         if gradients and not torch.isfinite(torch.nn.utils.get_total_norm(gradients)):
-            raise self._error(state, "the gradient")
+            raise self._error("the gradient")
 
-    def on_log(
+    def on_step_end(
         self,
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
-        logs: dict[str, float] | None = None,
         **kwargs: object,
     ) -> None:
-        """Check the logged loss.
-
-        Raises:
-            RecipeError: It is infinite or not a number.
-        """
-        if logs is not None and not math.isfinite(logs.get("loss", 0.0)):
-            raise self._error(state, "the loss")
-
-    def _error(self, state: TrainerState, what: str) -> RecipeError:
-        return RecipeError(
-            f"{what} is not finite after step {state.global_step}; lower the learning rate or "
-            "max_grad_norm, or use float32; the newest checkpoint is from before this step"
-        )
-
-
-class LossPlot(TrainerCallback):
-    """Draw `loss.png` from the metrics when the run ends, where matplotlib is installed."""
+        """Count, for the error."""
+        self._step = state.global_step
 
     def on_train_end(
         self,
@@ -203,23 +178,23 @@ class LossPlot(TrainerCallback):
         control: TrainerControl,
         **kwargs: object,
     ) -> None:
-        """Draw the training loss, and the evaluation loss where there is one."""
-        if not state.is_world_process_zero:
+        """Leave the model as it was."""
+        self._handle.remove()
+
+    def _look(
+        self, module: nn.Module, inputs: object, named: Mapping[str, object], output: object
+    ) -> None:
+        if not module.training or not isinstance(output, Mapping):
             return
-        try:
-            from matplotlib.figure import Figure
-        except ImportError:
-            logger.warning("no %s: matplotlib is missing (pip install videollm[train])", PLOT_FILE)
-            return
-        records = read_metrics(_folder(args))
-        figure = Figure(figsize=(7, 4), layout="constrained")
-        axes = figure.subplots()
-        for name, label in (("loss", "training"), ("eval_loss", "validation")):
-            points = [(item["step"], item[name]) for item in records if name in item]
-            if points:
-                axes.plot(*zip(*points, strict=True), label=label)
-        axes.set(xlabel="step", ylabel="loss", title=_folder(args).name)
-        if axes.lines:
-            axes.legend()
-        axes.grid(visible=True, alpha=0.3)
-        figure.savefig(_folder(args) / PLOT_FILE, dpi=120)
+        self._batch = named
+        loss = output.get("loss")
+        if isinstance(loss, Tensor) and not torch.isfinite(loss).all():
+            raise self._error("the loss")
+
+    def _error(self, what: str) -> RecipeError:
+        torch.save(dict(self._batch), self._path)
+        return RecipeError(
+            f"{what} is not finite after step {self._step}; the batch is kept in {self._path}; "
+            "lower the learning rate or max_grad_norm, or use float32; the newest checkpoint is "
+            "from before this step"
+        )

@@ -10,13 +10,24 @@ from collections.abc import Sequence
 
 from peft import PeftModel
 from torch import Tensor
+from torch.utils.data import Dataset
+from transformers import TrainerCallback
 
+from videollm.errors import RecipeError
 from videollm.loading import ADAPTER_FOLDER, resolve_model
 from videollm.lora import attach_lora, load_adapter
 from videollm.model import VideoLLMForConditionalGeneration
-from videollm.train.arguments import AdapterArguments, DataArguments, ModelArguments
+from videollm.processor import VideoLLMProcessor
+from videollm.train.arguments import (
+    AdapterArguments,
+    DataArguments,
+    HeldOutArguments,
+    ModelArguments,
+)
 from videollm.train.building import build_dialogues, build_videollm
 from videollm.train.collate import PackingCollator
+from videollm.train.examples import Example
+from videollm.train.held_out import HeldOutAnswers, held_out_questions
 from videollm.train.parts import keep_evaluating
 from videollm.train.stage import Run, run_stage, run_training
 
@@ -24,7 +35,11 @@ __all__ = ["instruct", "main"]
 
 
 def instruct(
-    run: Run, model_args: ModelArguments, adapter: AdapterArguments, data: DataArguments
+    run: Run,
+    model_args: ModelArguments,
+    adapter: AdapterArguments,
+    data: DataArguments,
+    held_out: HeldOutArguments,
 ) -> None:
     """Train an adapter and write base and adapter.
 
@@ -34,6 +49,7 @@ def instruct(
             already, that one goes on.
         adapter: Shape of a fresh LoRA.
         data: What is asked.
+        held_out: What is asked now and then without learning from it.
 
     Raises:
         RecipeError: Arguments contradict each other.
@@ -50,7 +66,14 @@ def instruct(
     keep_evaluating(model.vision_model)
     run.args.prediction_loss_only = True
     collator = PackingCollator(processor=processor, max_length=data.max_length)
-    run_training(run, adapted, collator=collator, dataset=dataset, validation=validation)
+    run_training(
+        run,
+        adapted,
+        collator=collator,
+        dataset=dataset,
+        validation=validation,
+        callbacks=_watchers(run, held_out, validation, processor),
+    )
     if run.args.should_save:
         model.save_pretrained(run.args.folder, state_dict=base)
         processor.save_pretrained(run.args.folder)
@@ -58,6 +81,22 @@ def instruct(
         adapted.save_pretrained(str(run.args.folder / ADAPTER_FOLDER))
         # An empty form, not a model card.
         (run.args.folder / ADAPTER_FOLDER / "README.md").unlink(missing_ok=True)
+
+
+def _watchers(
+    run: Run,
+    held_out: HeldOutArguments,
+    validation: Dataset[Example] | None,
+    processor: VideoLLMProcessor,
+) -> list[TrainerCallback]:
+    if not held_out.answer_steps:
+        return []
+    if validation is None:
+        raise RecipeError("answer_steps: there are no held-out samples: set validation_clips")
+    questions = held_out_questions(validation, held_out.answer_questions)
+    return [
+        HeldOutAnswers(processor, questions, folder=run.args.folder, every=held_out.answer_steps)
+    ]
 
 
 def base_weights(model: VideoLLMForConditionalGeneration) -> dict[str, Tensor]:
@@ -87,7 +126,7 @@ def _adapt(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
-    groups = (ModelArguments, AdapterArguments, DataArguments)
+    groups = (ModelArguments, AdapterArguments, DataArguments, HeldOutArguments)
     return run_stage(argv, stage="instruct", groups=groups, body=instruct)
 
 

@@ -14,13 +14,13 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import EvalPrediction, TrainerCallback
+from transformers import EvalPrediction, PrinterCallback, ProgressCallback, TrainerCallback
 from transformers.utils import logging as hf_logging
 
 from videollm.errors import RecipeError, VideoLLMError
 from videollm.runtime import configure_logging, set_seed
 from videollm.train.averaging import WeightAverage, load_average
-from videollm.train.callbacks import FiniteGuard, LossParts, LossPlot, MetricsFile
+from videollm.train.callbacks import FiniteGuard, LossParts, MetricsFile
 from videollm.train.checkpoints import (
     MarkComplete,
     find_resume_point,
@@ -28,8 +28,10 @@ from videollm.train.checkpoints import (
     step_of,
 )
 from videollm.train.parts import PartsTrainer
+from videollm.train.progress import ProgressBar, ProgressLines, Throughput
 from videollm.train.recipe import parse_recipe, recorded_stage, write_recipe
 from videollm.train.stage_arguments import StageArguments
+from videollm.train.summary import RunSummary
 
 __all__ = ["Run", "apply_batch_settings", "run_stage", "run_training"]
 
@@ -151,7 +153,8 @@ def run_training(
 ) -> None:
     """Train a model in place, from the run's checkpoint where there is one.
 
-    Writes `recipe.yaml`, `metrics.jsonl`, `loss.png` and `checkpoint-N/` into the output folder.
+    Writes `recipe.yaml`, `metrics.jsonl`, `loss.png`, `summary.html` and `checkpoint-N/` into the
+    output folder.
 
     Args:
         run: Arguments and checkpoint.
@@ -181,13 +184,13 @@ def run_training(
         callbacks=[
             *callbacks,
             *([WeightAverage(average, run.checkpoint)] if (average := run.args.ema_decay) else []),
-            LossParts(),
             MetricsFile(),
             FiniteGuard(),
             MarkComplete(),  # last of all that write into a checkpoint
-            LossPlot(),
+            RunSummary(run.values),
         ],
     )
+    _watch(trainer)
     if hasattr(model, "config"):
         # The Trainer sets this switch of language models on any config; ours has no such field.
         vars(model.config).pop("use_cache", None)
@@ -202,3 +205,12 @@ def run_training(
     else:
         logger.info("Resuming from %s", run.checkpoint)
         trainer.train(resume_from_checkpoint=str(run.checkpoint))
+
+
+def _watch(trainer: PartsTrainer) -> None:
+    """Add what completes a record before any other callback reads it, and what shows it after."""
+    for usual in (ProgressCallback, PrinterCallback):
+        trainer.remove_callback(usual)
+    handler = trainer.callback_handler
+    shown = ProgressLines() if trainer.args.disable_tqdm else ProgressBar()
+    handler.callbacks = [LossParts(), Throughput(), *handler.callbacks, shown]
