@@ -75,10 +75,13 @@ def draw_curves(records: Records, answers: Records, path: Path) -> None:
         ImportError: matplotlib is not installed.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     losses = {"loss": "training", "eval_loss": "validation"}
-    parts = {name: name.removesuffix("_loss") for record in records for name in record}
-    losses |= {name: part for name, part in parts.items() if name.endswith("_loss")} | losses
+    parts = dict.fromkeys(
+        name for record in records if "loss" in record for name in record if name.endswith("_loss")
+    )
+    losses |= {name: name.removesuffix("_loss") for name in parts}
     panels: list[tuple[str, dict[str, str]]] = [
         ("loss", losses),
         ("learning rate", {"learning_rate": ""}),
@@ -103,6 +106,8 @@ def draw_curves(records: Records, answers: Records, path: Path) -> None:
     last.grid(visible=True, alpha=0.3)
     if not rounds:
         last.set_axis_off()
+    for axis in figure.axes:
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.savefig(path, dpi=110)
 
 
