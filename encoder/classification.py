@@ -78,6 +78,10 @@ class VideoMAPForVideoClassification(VideoMAPPreTrainedModel):
         self.head = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
 
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the encoder's patch embedding."""
+        return self.encoder.get_input_embeddings()
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)

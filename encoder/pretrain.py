@@ -139,6 +139,10 @@ class VideoMAPForPreTraining(PreTrainedModel):
         )
         self.post_init()
 
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the encoder's patch embedding."""
+        return self.encoder.get_input_embeddings()
+
     def _init_weights(self, module: nn.Module) -> None:
         if module is self.decoder:
             self.decoder.init_weights()

@@ -95,6 +95,10 @@ class VideoMAPModel(VideoMAPPreTrainedModel):
         self.norm = RMSNorm(config.hidden_size, config.norm_eps)
         self.post_init()
 
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the patch embedding, which sharding (FSDP) makes a unit of its own."""
+        return self.embed
+
     def forward(
         self,
         pixel_values: Tensor,

@@ -5,11 +5,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from torch.distributed.tensor import DTensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from videollm.errors import RecipeError
+from videollm.train.sharding import is_sharded
 
 __all__ = ["WeightAverage", "load_average"]
 
@@ -60,7 +60,7 @@ class WeightAverage(TrainerCallback):
             RecipeError: The weights are spread over processes, or the checkpoint has no average.
         """
         assert model is not None
-        if any(isinstance(item, DTensor) for item in model.parameters()):
+        if is_sharded(model):
             raise RecipeError("ema_decay: weights spread over processes (FSDP) have no average")
         self._average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(self.decay))
         # The first update would copy; the average starts from the initial weights instead.

@@ -29,6 +29,7 @@ from videollm.train.classify_sets import HeldOutSet, build_held_out_set, build_t
 from videollm.train.mixing import Mixing
 from videollm.train.parts import keep_evaluating
 from videollm.train.recipe import RECIPE_FILE
+from videollm.train.sharding import whole_state
 from videollm.train.stage import Run, run_stage, run_training
 from videollm.train.view_arguments import ViewArguments
 
@@ -112,8 +113,9 @@ def classify(
         clips_per_sample=views.repeats,
         metrics=trainer_metrics,
     )
+    state = whole_state(model)
     if run.args.should_save:
-        model.save_pretrained(run.args.folder / CLASSIFIER_FOLDER)
+        model.save_pretrained(run.args.folder / CLASSIFIER_FOLDER, state_dict=state)
     test(run, model, tested, how)
 
 

@@ -14,6 +14,7 @@ from videollm.train.arguments import DataArguments, EncoderArguments, PretrainAr
 from videollm.train.building import build_encoder, checked, vision_config
 from videollm.train.pictures import PredictionPictures
 from videollm.train.pretrain_data import PretrainData, PretrainTargets, build_data, build_targets
+from videollm.train.sharding import part_of_state, whole_state
 from videollm.train.stage import Run, run_stage, run_training
 from videollm.train.view_arguments import ViewArguments
 
@@ -67,8 +68,9 @@ def pretrain(
         clips_per_sample=views.repeats,
         callbacks=pictures,
     )
+    state = part_of_state(whole_state(model), "encoder")
     if run.args.should_save:
-        model.encoder.save_pretrained(run.args.folder / ENCODER_FOLDER)
+        model.encoder.save_pretrained(run.args.folder / ENCODER_FOLDER, state_dict=state)
 
 
 def picture_batch(run: Run, data: PretrainData, targets: PretrainTargets) -> dict[str, Tensor]:
