@@ -115,7 +115,7 @@ class VideoMAPForPreTraining(PreTrainedModel):
     base_model_prefix = "pretraining"
     main_input_name = "pixel_values"
     supports_gradient_checkpointing = True
-    _no_split_modules = ["MambaLayer", "TransformerLayer", "DecoderBlock"]
+    _no_split_modules = ["DecoderBlock"]
 
     def __init__(self, config: VideoMAPPreTrainingConfig) -> None:
         super().__init__(config)

@@ -38,7 +38,6 @@ class VideoMAPPreTrainedModel(PreTrainedModel):
     main_input_name = "pixel_values"
     input_modalities = ["video"]
     supports_gradient_checkpointing = True
-    _no_split_modules = ["MambaLayer", "TransformerLayer"]
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_attention_backend = True
@@ -93,6 +92,8 @@ class VideoMAPModel(VideoMAPPreTrainedModel):
             for kind, rate in zip(config.layer_kinds, rates, strict=True)
         )
         self.norm = RMSNorm(config.hidden_size, config.norm_eps)
+        # Only kinds that there are: sharding refuses names that it does not find.
+        self._no_split_modules = sorted({type(layer).__name__ for layer in self.layers})
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:

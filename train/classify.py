@@ -29,7 +29,7 @@ from videollm.train.classify_sets import HeldOutSet, build_held_out_set, build_t
 from videollm.train.mixing import Mixing
 from videollm.train.parts import keep_evaluating
 from videollm.train.recipe import RECIPE_FILE
-from videollm.train.sharding import whole_state
+from videollm.train.sharding import is_sharded, whole_state
 from videollm.train.stage import Run, run_stage, run_training
 from videollm.train.view_arguments import ViewArguments
 
@@ -116,7 +116,13 @@ def classify(
     state = whole_state(model)
     if run.args.should_save:
         model.save_pretrained(run.args.folder / CLASSIFIER_FOLDER, state_dict=state)
-    test(run, model, tested, how)
+    if not is_sharded(model):
+        test(run, model, tested, how)
+    elif run.args.should_save:
+        print(
+            "trained; its weights are spread over processes, so it was not tested: test it with "
+            f"videollm classify --evaluate {run.args.folder}"
+        )
 
 
 def build_classifier(

@@ -29,6 +29,7 @@ from videollm.train.collate import PackingCollator
 from videollm.train.examples import Example
 from videollm.train.held_out import HeldOutAnswers, held_out_questions
 from videollm.train.parts import keep_evaluating
+from videollm.train.sharding import whole_state
 from videollm.train.stage import Run, run_stage, run_training
 
 __all__ = ["instruct", "main"]
@@ -74,11 +75,12 @@ def instruct(
         validation=validation,
         callbacks=_watchers(run, held_out, validation, processor),
     )
+    state = whole_state(adapted)
     if run.args.should_save:
         model.save_pretrained(run.args.folder, state_dict=base)
         processor.save_pretrained(run.args.folder)
         adapted.peft_config["default"].base_model_name_or_path = str(run.args.folder)
-        adapted.save_pretrained(str(run.args.folder / ADAPTER_FOLDER))
+        adapted.save_pretrained(str(run.args.folder / ADAPTER_FOLDER), state_dict=state)
         # An empty form, not a model card.
         (run.args.folder / ADAPTER_FOLDER / "README.md").unlink(missing_ok=True)
 

@@ -1,22 +1,14 @@
 """Two processes do what one does with the same global batch, and test every video once."""
 
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.train.launching import launch
 from tests.train.runs import PROGRAMS, QUIET, losses, weights, write_videos
 from videollm.train.callbacks import read_metrics
-from videollm.train.recipe import find_recipe
-
-ROOT = Path(__file__).resolve().parents[2]
-MAX_SECONDS = 300
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +28,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         ]
         for name, (batch, steps) in batches.items()
     }
-    launch(lines["two"])
+    launch("tests.train.stages_worker", lines["two"])
     for name in ("one", "accumulated"):
         for program, *arguments in lines[name]:
             assert PROGRAMS[program](arguments) == 0
@@ -54,33 +46,6 @@ def command_lines(root: Path, output: Path) -> list[list[str]]:
         ["pretrain", "tiny_pretrain", "--output_dir", str(output / "pretrain"), *shared, *pretrain],
         ["classify", "tiny_classify", "--output_dir", str(output / "classify"), *shared, *classify],
     ]
-
-
-def launch(lines: list[list[str]]) -> None:
-    """Run programs on two processes; none of them is left over, whatever happens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    settings = find_recipe("tiny_pretrain").parent / "accelerate" / "cpu_2.yaml"
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(settings)]
-    command += ["--main_process_port", port]
-    command += ["-m", "tests.train.stages_worker", json.dumps(lines)]
-    started = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        told, _ = started.communicate(timeout=MAX_SECONDS)
-    finally:
-        if started.poll() is None:
-            os.killpg(started.pid, signal.SIGKILL)
-            started.communicate()
-    assert started.returncode == 0, told
 
 
 @pytest.mark.parametrize("other", ["two", "accumulated"])
