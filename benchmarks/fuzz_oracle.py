@@ -242,7 +242,8 @@ def _pictures(
         for rest in reversed(range(rounds)):
             for number, frame in enumerate(_frames(container, stream)):
                 if painter is None:
-                    painter = Painter(frame_geometry(frame, stream.sample_aspect_ratio))
+                    geometry = frame_geometry(frame, stream.sample_aspect_ratio)
+                    painter = Painter(geometry, "damaged")
                 if rest == 0 and number in numbers:
                     found[number] = digest(painter.picture(frame))
                 kept.append(frame)

@@ -223,7 +223,7 @@ class LiveReader(threading.Thread):
     def _begin(self, frame: VideoFrame, stream: VideoStream) -> None:
         geometry = frame_geometry(frame, stream.sample_aspect_ratio)
         rate = stream.average_rate or stream.guessed_rate
-        self._painter = Painter(geometry)
+        self._painter = Painter(geometry, self._source.name)
         self._started_wall_seconds = time.time()
         self.metadata = VideoMetadata(
             source=self._source.name,

@@ -108,7 +108,7 @@ class FileCursor:
         self._keys = survey.timing.key_seconds
         self._leads: tuple[float, ...] = LEADS_SECONDS
         self._threads = survey.threads
-        self._painter = Painter(survey.geometry)
+        self._painter = Painter(survey.geometry, source.name)
         self._painted: tuple[_Shown, int | None, Tensor] | None = None
         self._media: MediaPass | None = None
         self._first_pass = first_pass

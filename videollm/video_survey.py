@@ -15,6 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from videollm.video_clock import rounding_seconds
+from videollm.video_colour import check_colours
 from videollm.video_pass import MediaPass, threads_for
 from videollm.video_picture import Geometry, frame_geometry
 from videollm.video_refusals import check_size, encrypted, no_frame
@@ -144,6 +145,7 @@ def _survey(source: MediaSource, media: MediaPass, *, threaded: bool) -> Survey:
         raise encrypted(source.name, stream)
     if first is None:
         raise no_frame(source, stream)
+    check_colours(source.name, first)
     geometry = frame_geometry(first, stream.sample_aspect_ratio)
     check_size(source.name, geometry.width, geometry.height, source.max_pixels)
     origin = first.dts if decode_timed else first.pts
