@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import av
+from av.codec.context import Flags
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition
@@ -122,4 +123,6 @@ def video_stream_of(name: str, container: InputContainer, video_stream: int | No
     if chosen.codec_context is None:
         remedy = "convert it to h264 in mp4"
         raise VideoError(name, "no decoder for its video is installed", remedy)
+    # Else a left border that the file cuts off is shown where the rest would not lie evenly.
+    chosen.codec_context.flags |= Flags.unaligned
     return chosen

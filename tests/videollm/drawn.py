@@ -1,7 +1,7 @@
 """Videos drawn by the tests: every frame carries its own number as eight bars, black or white."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import av
@@ -124,6 +124,43 @@ def draw_stored(
             frame.pts = number
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def remux(
+    data: bytes,
+    container: str,
+    *,
+    shift: Callable[[int], int] = lambda number: 0,
+    options: dict[str, str] | None = None,
+    bitstream_filter: str | None = None,
+) -> bytes:
+    """Return the packets of a video in another container.
+
+    Args:
+        data: The video; where packets are shifted, one without B frames.
+        container: Name of the format.
+        shift: Returns by how many frames packet i is early or late.
+        options: For the container.
+        bitstream_filter: What is done to each packet.
+    """
+    file = io.BytesIO()
+    with (
+        av.open(io.BytesIO(data)) as source,
+        av.open(file, "w", format=container, options=options or {}) as output,
+    ):
+        stream = source.streams.video[0]
+        copy = output.add_stream_from_template(stream)
+        change = av.BitStreamFilterContext(bitstream_filter or "null", stream)
+        for number, packet in enumerate(source.demux(stream)):
+            if packet.size == 0:
+                continue
+            ticks = round(shift(number) / (stream.average_rate or 25) / packet.time_base)
+            if packet.pts is not None and packet.dts is not None:
+                packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+            for changed in change.filter(packet):
+                changed.stream = copy
+                output.mux(changed)
     return file.getvalue()
 
 
