@@ -11,12 +11,13 @@ import numpy as np
 
 from videollm.clip import Clip
 from videollm.errors import DataError
-from videollm.sampling import sample_uniform
+from videollm.sampling import choose_times
+from videollm.sampling_policies import sample_segments
 from videollm.train.augment import Augment
 from videollm.train.examples import BadSamples, first_readable
 from videollm.train.video_lists import VideoEntry, missing
 from videollm.train.view_arguments import ViewArguments
-from videollm.train.views import dense_times, segment_times
+from videollm.train.views import dense_times
 from videollm.video import VideoReader
 from videollm.video_limits import DecodeLimits
 from videollm.video_track import FrameReader
@@ -53,7 +54,7 @@ class ClipPolicy:
 
     Args:
         num_frames: Frames of a clip.
-        sampling: "uniform", "segments" or "dense", see `ViewArguments`.
+        sampling: As `ViewArguments` names them.
         frame_stride: Of a dense clip, in source frames.
         decode_seconds: The longest time to open a video, and again to read its clip; None reads
             in this process, without a limit.
@@ -88,9 +89,14 @@ class ClipPolicy:
             if self.sampling == "dense":
                 times = dense_times(reader.metadata, self.num_frames, self.frame_stride, **which)
             elif self.sampling == "segments" or num_clips > 1:
-                times = segment_times(reader.metadata, self.num_frames, **which)
+                times = sample_segments(reader.metadata, self.num_frames, **which)
             else:
-                times = sample_uniform(reader.metadata, self.num_frames, **part)
+                chosen = choose_times(
+                    reader, sampling=self.sampling, num_frames=self.num_frames, **part
+                )
+                # There may be fewer keyframes; every clip of a batch is as long.
+                places = range(self.num_frames)
+                times = [chosen[place * len(chosen) // self.num_frames] for place in places]
             return reader.read(times)
 
     def _open(self, source: Path | bytes) -> AbstractContextManager[FrameReader]:

@@ -13,11 +13,11 @@ __all__ = ["ViewArguments"]
 class ViewArguments:
     """Which frames a training clip takes, and how they are changed."""
 
-    sampling: Literal["uniform", "segments", "dense"] = field(
+    sampling: Literal["uniform", "segments", "dense", "keyframes", "scenes"] = field(
         default="segments",
         metadata=described(
             "uniform: always the centres of equal parts; segments: any frame of each (TSN); "
-            "dense: a window anywhere"
+            "dense: a window anywhere; keyframes: evenly thinned, or repeated; scenes: every scene"
         ),
     )
     frame_stride: int = field(
@@ -67,7 +67,7 @@ class ViewArguments:
     @property
     def is_random(self) -> bool:
         """Whether two views of one video can differ."""
-        return self.changes_pictures or self.sampling != "uniform"
+        return self.changes_pictures or self.sampling in ("segments", "dense")
 
     @property
     def changes_pictures(self) -> bool:

@@ -17,6 +17,14 @@ import typer
 from videollm import __version__
 from videollm.cli_convert import convert_app
 from videollm.cli_forward import PROGRAMS, Program, run_program
+from videollm.cli_frames import (
+    EndOption,
+    FpsOption,
+    NumFramesOption,
+    SamplingOption,
+    StartOption,
+    frame_options,
+)
 from videollm.errors import RequestError, VideoLLMError
 from videollm.runtime import configure_logging
 
@@ -48,14 +56,6 @@ app.add_typer(convert_app, name="convert")
 ModelOption = Annotated[str, typer.Option("--model", help="Name or folder of a model.")]
 AdapterOption = Annotated[
     str | None, typer.Option("--adapter", help="Folder of a LoRA adapter to put on the model.")
-]
-NumFramesOption = Annotated[
-    int | None,
-    typer.Option("--num-frames", min=1, help="Frames to look at  [default: the model's own]."),
-]
-FpsOption = Annotated[
-    float | None,
-    typer.Option("--fps", help="Frames to look at in each second, instead of a number in all."),
 ]
 MaxNewTokensOption = Annotated[
     int, typer.Option("--max-new-tokens", min=1, help="Longest answer, in tokens.")
@@ -90,6 +90,9 @@ def ask(
     adapter: AdapterOption = None,
     num_frames: NumFramesOption = None,
     fps: FpsOption = None,
+    sampling: SamplingOption = None,
+    start: StartOption = None,
+    end: EndOption = None,
     max_new_tokens: MaxNewTokensOption = 64,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
@@ -97,14 +100,15 @@ def ask(
     """Ask one question about a video."""
     if not question.strip():
         raise RequestError("the question is empty: write it in quotes after the video")
-    _require_sampling(num_frames, fps)
+    frames = frame_options(num_frames, fps, sampling, start, end)
     # Libraries that print would spoil the one thing that belongs on stdout.
     with contextlib.redirect_stdout(sys.stderr):
         _require_readable(video)
         loaded = _load(model, adapter=adapter, device=device, dtype=dtype)
-        answer = loaded.ask(
-            video, question, num_frames=num_frames, fps=fps, max_new_tokens=max_new_tokens
-        )
+        answer = loaded.ask(video, question, max_new_tokens=max_new_tokens, **frames)
+    if not as_json:
+        for warning in answer.warnings:
+            print(f"{video}: {warning}", file=sys.stderr)
     print(json.dumps(answer.to_dict(), ensure_ascii=False) if as_json else answer.answer)
 
 
@@ -115,6 +119,9 @@ def chat(
     adapter: AdapterOption = None,
     num_frames: NumFramesOption = None,
     fps: FpsOption = None,
+    sampling: SamplingOption = None,
+    start: StartOption = None,
+    end: EndOption = None,
     max_new_tokens: MaxNewTokensOption = 256,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
@@ -122,7 +129,7 @@ def chat(
     """Talk about a video in the terminal; /video PATH, /reset, /quit."""
     from videollm.cli_chat import TerminalChat, read_lines
 
-    _require_sampling(num_frames, fps)
+    frames = frame_options(num_frames, fps, sampling, start, end)
     with contextlib.redirect_stdout(sys.stderr):
         if video is not None:
             _require_readable(video)
@@ -130,7 +137,7 @@ def chat(
     conversation = TerminalChat(
         loaded,
         video=video,
-        options={"num_frames": num_frames, "fps": fps, "max_new_tokens": max_new_tokens},
+        options={"max_new_tokens": max_new_tokens, **frames},
         check_video=_require_readable,
     )
     conversation.run(read_lines())
@@ -248,10 +255,3 @@ def _require_readable(video: str) -> None:
     if "://" not in video:
         with VideoReader.open(video):
             pass
-
-
-def _require_sampling(num_frames: int | None, fps: float | None) -> None:
-    if fps is not None and not 0 < fps < float("inf"):
-        raise RequestError(f"--fps is {fps:g}: it must be above 0")
-    if fps is not None and num_frames is not None:
-        raise RequestError("--num-frames and --fps are both given: choose one")
