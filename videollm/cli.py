@@ -1,4 +1,4 @@
-"""The command line: `ask`, `chat`, `doctor`, `toyworld`, and the doors to the rest.
+"""The command line: `ask`, `chat`, `doctor`, `inspect`, `toyworld`, and the doors to the rest.
 
 Every heavy import happens inside a command, so that help comes at once. Answers go to stdout,
 everything else to stderr. Errors that the user can mend end as one line and exit code 2; a
@@ -25,6 +25,7 @@ from videollm.cli_frames import (
     StartOption,
     frame_options,
 )
+from videollm.cli_inspect import EPILOG, inspect
 from videollm.errors import RequestError, VideoLLMError
 from videollm.runtime import configure_logging
 
@@ -52,6 +53,7 @@ toyworld_app = typer.Typer(
 )
 app.add_typer(toyworld_app, name="toyworld")
 app.add_typer(convert_app, name="convert")
+app.command(epilog=EPILOG)(inspect)
 
 ModelOption = Annotated[str, typer.Option("--model", help="Name or folder of a model.")]
 AdapterOption = Annotated[
