@@ -17,6 +17,7 @@ from videollm.model import VideoLLMForConditionalGeneration
 from videollm.train.arguments import AdapterArguments, DataArguments, ModelArguments
 from videollm.train.building import build_dialogues, build_videollm
 from videollm.train.collate import PackingCollator
+from videollm.train.decoding import DecodeArguments
 from videollm.train.parts import keep_evaluating
 from videollm.train.stage import Run, run_stage, run_training
 
@@ -24,7 +25,11 @@ __all__ = ["instruct", "main"]
 
 
 def instruct(
-    run: Run, model_args: ModelArguments, adapter: AdapterArguments, data: DataArguments
+    run: Run,
+    model_args: ModelArguments,
+    adapter: AdapterArguments,
+    data: DataArguments,
+    decoding: DecodeArguments,
 ) -> None:
     """Train an adapter and write base and adapter.
 
@@ -34,6 +39,7 @@ def instruct(
             already, that one goes on.
         adapter: Shape of a fresh LoRA.
         data: What is asked.
+        decoding: How long a video may take.
 
     Raises:
         RecipeError: Arguments contradict each other.
@@ -41,7 +47,7 @@ def instruct(
         ModelError: A model cannot be had.
     """
     model, processor = build_videollm(run, model_args, data)
-    dataset, validation = build_dialogues(run, data, processor)
+    dataset, validation = build_dialogues(run, data, decoding, processor)
     base = base_weights(model)
     adapted = _adapt(model, model_args, adapter)
     # PEFT looks for the base's config whenever it saves, on the hub if need be.
@@ -87,7 +93,7 @@ def _adapt(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
-    groups = (ModelArguments, AdapterArguments, DataArguments)
+    groups = (ModelArguments, AdapterArguments, DataArguments, DecodeArguments)
     return run_stage(argv, stage="instruct", groups=groups, body=instruct)
 
 
