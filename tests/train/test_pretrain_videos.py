@@ -126,7 +126,7 @@ def test_repeats_are_views_of_one_reading(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("sampling", ["keyframes", "scenes"])
 def test_every_clip_has_its_frames_whatever_the_policy(folder: Path, sampling: str) -> None:
     policy = ClipPolicy(num_frames=6, sampling=sampling, frame_stride=1)
-    assert not ViewArguments(sampling=sampling).is_random  # type: ignore[arg-type]
+    assert not ViewArguments(sampling=sampling).is_random
     for path in sorted(folder.iterdir()):
         entry = VideoEntry(source=path, name=path.name)
         clip = policy.read(entry, rng=np.random.default_rng(0))

@@ -99,7 +99,7 @@ def test_every_kind_of_source_is_inspected(
     assert (pictures["sha256"], pictures["container"]) == (None, "")
     raw = printed(capsys, folder / "raw.h264")
     assert raw["num_keyframes"] is None
-    assert any("say when they are shown" in warning for warning in raw["warnings"])  # type: ignore[attr-defined]
+    assert any("say when they are shown" in warning for warning in raw["warnings"])
     with serving(folder) as server:
         web = printed(capsys, f"{server.address}/plain/a.mp4")
     assert (web["num_frames"], web["rotation_degrees"], web["sha256"]) == (30, 90, None)
