@@ -75,13 +75,8 @@ class FileTrack:
     def start(self) -> "FileCursor":
         """Return a new cursor with its own view of the file; the first goes on from the survey."""
         first_pass, self._first_pass = self._first_pass, None
-        return FileCursor(
-            self._source,
-            self._video_stream,
-            survey=self.survey,
-            notes=self._notes,
-            first_pass=first_pass,
-        )
+        where = self._source, self._video_stream
+        return FileCursor(*where, survey=self.survey, notes=self._notes, first_pass=first_pass)
 
     def close(self) -> None:
         """Let go of the file; cursors keep their own view of it."""
@@ -127,6 +122,7 @@ class FileCursor:
         self._painted: tuple[_Shown, int | None, Tensor] | None = None
         self._media: MediaPass | None = None
         self._first_pass = first_pass
+        self._has_jumped = False
         self._frames = self._decode(iter(()))
 
     def frame_at(self, seconds: float, max_side: int | None = None) -> tuple[Tensor, float]:
@@ -147,6 +143,8 @@ class FileCursor:
             # A pass that failed has ended: left as it is, it would look like the video's end.
             self.close()
             raise
+        if self._current.frame.is_corrupt:
+            self._note_damage(self._current)
         if self._painted is None or self._painted[:2] != (self._current, max_side):
             picture = self._painter.picture(self._current.frame, max_side)
             self._painted = self._current, max_side, picture
@@ -179,6 +177,7 @@ class FileCursor:
             decode_timed=self._survey.decode_timed,
             notes=self._notes,
         )
+        self._has_jumped = False
         self._frames = self._decode(media.decoded())
         current = next(self._frames, None)
         if current is None:
@@ -223,6 +222,7 @@ class FileCursor:
                 self._media.seek(self._clock.ticks(key_seconds - lead))
             except av.FFmpegError:
                 break
+            self._has_jumped = True
             self._frames = self._decode(self._media.decoded())
             # Frames shown before the keyframe lean on others that were not decoded.
             landing = next((shown for shown in self._frames if _is_entry(shown.frame)), None)
@@ -243,17 +243,18 @@ class FileCursor:
         for packet, frames in self._readable(packets):
             if not isinstance(frames, list):
                 self._require_one_thread()
-                if num_frames == 0:
+                if num_frames == 0 and not self._has_jumped:
                     self._notes.add("beginning", "its first packets do not decode; left out")
-                elif broken is None:
+                elif num_frames > 0 and broken is None:
                     broken = self._clock.packet_seconds(packet), frames.strerror or ""
                 continue
             for frame in frames:
                 shown = _Shown(frame, self._clock.seconds(frame))
                 if frame.is_corrupt:
                     self._require_one_thread()
-                    sentence = f"pictures are damaged, as at {shown.seconds:.2f} s; the decoder"
-                    self._notes.add("damage", f"{sentence} filled in what they lack")
+                    # Behind a jump some lean on pictures that were left out: they are not shown.
+                    if not self._has_jumped:
+                        self._note_damage(shown)
                 # The frames that the decoder still held are as good as those before.
                 if broken is not None and packet.size > 0 and shown.seconds > broken[0]:
                     finding = f"is damaged at {broken[0]:.2f} s ({broken[1]})"
@@ -263,6 +264,10 @@ class FileCursor:
                 yield shown
         if broken is not None:
             self._warn(f"nothing can be read after {broken[0]:.2f} s")
+
+    def _note_damage(self, shown: _Shown) -> None:
+        sentence = f"pictures are damaged, as at {shown.seconds:.2f} s"
+        self._notes.add("damage", f"{sentence}; the decoder filled in what they lack")
 
     def _warn(self, sentence: str) -> None:
         self._notes.add("end", sentence)

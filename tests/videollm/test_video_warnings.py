@@ -58,6 +58,20 @@ def test_a_file_in_order_has_nothing_to_tell(plain: bytes) -> None:
             assert (reader.metadata.warnings, clip.warnings) == ((), ())
 
 
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg2video"])
+def test_jumping_about_in_a_sound_file_invents_no_warning(codec: str) -> None:
+    options = {
+        "libx264": {"x264-params": "open-gop=1:keyint=12:bframes=3"},
+        "libx265": {"x265-params": "open-gop=1:keyint=12:bframes=3:log-level=none"},
+        "mpeg2video": {"g": "12", "bf": "2"},
+    }[codec]
+    data = draw_video(numbered_frames(120), container="matroska", codec=codec, options=options)
+    with VideoReader.open(data) as reader:
+        for number in [*range(119, -1, -7), 60, 3, 110, 35]:
+            assert number_of(reader.read([number * STEP + 2e-3]).frames[0]) == number
+        assert reader.metadata.warnings == ()
+
+
 @pytest.mark.parametrize(("container", "codec"), [("h264", "libx264"), ("m4v", "mpeg4")])
 def test_packets_without_times_follow_at_the_rate_of_the_stream(container: str, codec: str) -> None:
     data = draw_video(FRAMES, container=container, codec=codec)
