@@ -2,7 +2,8 @@
 
 Only the conversion to RGB is the reader's, so that pixels can be compared bit for bit. Times follow
 the contract: those of the stamps, counted from the first frame; where a stamp is missing or does
-not rise, the frame comes one declared step after the one before it ("repaired").
+not rise, the frame comes one declared step after the one before it, or half a step where the stamp
+lags by less than a step ("repaired").
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import av
+from av.codec.context import Flags
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.frame import VideoFrame
@@ -30,6 +32,7 @@ MAX_ROUNDING_SECONDS = 0.0009
 SAME_SECONDS = 1e-6
 KEEPS = (1, 2, 3, 1000)
 DEFAULT_FPS = 25
+RAW_FORMATS = ("h264", "hevc", "m4v", "mpegvideo", "vvc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +175,14 @@ def _open(data: bytes) -> tuple[InputContainer, VideoStream]:
     ]
     stream = next((stream for stream in streams if stream is best), streams[0])
     stream.codec_context.thread_count = 1
+    stream.codec_context.flags |= Flags.unaligned
     return container, stream
 
 
 def _step(stream: VideoStream) -> float:
-    return 1 / float(stream.average_rate or stream.guessed_rate or DEFAULT_FPS)
+    # Without times, the average is what the decoder takes for granted.
+    average = None if stream.container.format.name in RAW_FORMATS else stream.average_rate
+    return 1 / float(average or stream.guessed_rate or DEFAULT_FPS)
 
 
 def _tolerance(data: bytes) -> float:
@@ -202,7 +208,8 @@ def _decode(data: bytes) -> Iterator[tuple[VideoFrame, float, bool]]:
             seconds = None if None in (ticks, origin) else float((ticks - origin) * base)
             repaired = seconds is None or (last is not None and seconds <= last)
             if repaired or seconds is None:
-                seconds = 0.0 if last is None else last + step
+                is_near = seconds is not None and last is not None and last - seconds < step
+                seconds = 0.0 if last is None else last + step / (2 if is_near else 1)
             last = seconds
             yield frame, seconds, repaired
 
@@ -242,7 +249,8 @@ def _pictures(
         for rest in reversed(range(rounds)):
             for number, frame in enumerate(_frames(container, stream)):
                 if painter is None:
-                    painter = Painter(frame_geometry(frame, stream.sample_aspect_ratio))
+                    geometry = frame_geometry(frame, stream.sample_aspect_ratio)
+                    painter = Painter(geometry, "damaged")
                 if rest == 0 and number in numbers:
                     found[number] = digest(painter.picture(frame))
                 kept.append(frame)

@@ -27,7 +27,7 @@ import torch
 from benchmarks.measure import interleaved_seconds, save
 from benchmarks.video_rivals import Rival, Wanted, frame_times, rivals
 from videollm.errors import VideoError
-from videollm.sampling import sample_uniform
+from videollm.sampling_policies import sample_uniform
 from videollm.video import VideoReader
 
 CASES = tuple((num_frames, side) for num_frames in (8, 64) for side in (None, 224))

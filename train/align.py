@@ -13,6 +13,7 @@ from videollm.processor import VideoLLMProcessor
 from videollm.train.arguments import AlignArguments, DataArguments, ModelArguments
 from videollm.train.building import build_dialogues, build_videollm
 from videollm.train.collate import PackingCollator
+from videollm.train.decoding import DecodeArguments
 from videollm.train.parts import freeze_all_but, keep_evaluating
 from videollm.train.stage import Run, run_stage, run_training
 from videollm.train.toyworld_data import ToyWorldScenes, WordCollator, check_frames
@@ -22,7 +23,11 @@ __all__ = ["align", "main"]
 
 
 def align(
-    run: Run, model_args: ModelArguments, objective: AlignArguments, data: DataArguments
+    run: Run,
+    model_args: ModelArguments,
+    objective: AlignArguments,
+    data: DataArguments,
+    decoding: DecodeArguments,
 ) -> None:
     """Train the projector and write the model.
 
@@ -31,6 +36,7 @@ def align(
         model_args: The model to start from.
         objective: What the projector learns.
         data: What it sees.
+        decoding: How long a video may take.
 
     Raises:
         RecipeError: Arguments contradict each other.
@@ -52,7 +58,7 @@ def align(
     if objective.objective == "words":
         _align_words(run, model, processor, objective, data)
     else:
-        _align_captions(run, model, processor, data)
+        _align_captions(run, model, processor, data, decoding)
     if run.args.should_save:
         model.save_pretrained(run.args.folder)
         processor.save_pretrained(run.args.folder)
@@ -94,8 +100,9 @@ def _align_captions(
     model: VideoLLMForConditionalGeneration,
     processor: VideoLLMProcessor,
     data: DataArguments,
+    decoding: DecodeArguments,
 ) -> None:
-    dataset, validation = build_dialogues(run, data, processor)
+    dataset, validation = build_dialogues(run, data, decoding, processor)
     keep_evaluating(model.vision_model)
     if model.config.text_model is not None:
         # Checkpoints leave the language model out; resuming must not miss it.
@@ -108,7 +115,7 @@ def _align_captions(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
-    groups = (ModelArguments, AlignArguments, DataArguments)
+    groups = (ModelArguments, AlignArguments, DataArguments, DecodeArguments)
     return run_stage(argv, stage="align", groups=groups, body=align)
 
 

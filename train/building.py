@@ -19,6 +19,7 @@ from videollm.model import VideoLLMForConditionalGeneration
 from videollm.processor import VideoLLMProcessor
 from videollm.runtime import pick_dtype, quiet_transformers
 from videollm.train.arguments import DataArguments, EncoderArguments, ModelArguments
+from videollm.train.decoding import DecodeArguments
 from videollm.train.llava_data import LlavaDialogues
 from videollm.train.stage import Run
 from videollm.train.toyworld_dialogues import ToyWorldDialogues
@@ -172,7 +173,7 @@ def _forget_paths(model: VideoLLMForConditionalGeneration) -> None:
 
 
 def build_dialogues(
-    run: Run, data: DataArguments, processor: VideoLLMProcessor
+    run: Run, data: DataArguments, decoding: DecodeArguments, processor: VideoLLMProcessor
 ) -> tuple[ToyWorldDialogues | LlavaDialogues, ToyWorldDialogues | None]:
     """Return the training dialogues, and those to evaluate on where the recipe asks for some.
 
@@ -193,6 +194,7 @@ def build_dialogues(
         num_frames=data.num_frames,
         output=run.args.folder,
         max_bad=data.max_bad,
+        decode_seconds=decoding.decode_seconds,
     )
     return records, validation
 

@@ -26,6 +26,7 @@ from videollm.train.arguments import (
 )
 from videollm.train.building import build_dialogues, build_videollm
 from videollm.train.collate import PackingCollator
+from videollm.train.decoding import DecodeArguments
 from videollm.train.examples import Example
 from videollm.train.held_out import HeldOutAnswers, held_out_questions
 from videollm.train.parts import keep_evaluating
@@ -41,6 +42,7 @@ def instruct(
     adapter: AdapterArguments,
     data: DataArguments,
     held_out: HeldOutArguments,
+    decoding: DecodeArguments,
 ) -> None:
     """Train an adapter and write base and adapter.
 
@@ -51,6 +53,7 @@ def instruct(
         adapter: Shape of a fresh LoRA.
         data: What is asked.
         held_out: What is asked now and then without learning from it.
+        decoding: How long a video may take.
 
     Raises:
         RecipeError: Arguments contradict each other.
@@ -58,7 +61,7 @@ def instruct(
         ModelError: A model cannot be had.
     """
     model, processor = build_videollm(run, model_args, data)
-    dataset, validation = build_dialogues(run, data, processor)
+    dataset, validation = build_dialogues(run, data, decoding, processor)
     base = base_weights(model)
     adapted = _adapt(model, model_args, adapter)
     # PEFT looks for the base's config whenever it saves, on the hub if need be.
@@ -128,7 +131,13 @@ def _adapt(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
-    groups = (ModelArguments, AdapterArguments, DataArguments, HeldOutArguments)
+    groups = (
+        ModelArguments,
+        AdapterArguments,
+        DataArguments,
+        HeldOutArguments,
+        DecodeArguments,
+    )
     return run_stage(argv, stage="instruct", groups=groups, body=instruct)
 
 

@@ -21,6 +21,7 @@ from videollm.clip import Clip
 from videollm.config import VIDEO_TOKEN
 from videollm.errors import DataError
 from videollm.sampling import load_clip
+from videollm.train.decoding import open_video
 from videollm.train.examples import BadSamples, Dialogue, Example, first_readable
 
 __all__ = ["LlavaDialogues", "LlavaRecord", "MalformedRecord", "parse_record", "read_records"]
@@ -182,6 +183,7 @@ class LlavaDialogues(Dataset[Example]):
         num_frames: Frames of a clip, spread over the video or its part.
         output: Folder for the report on bad samples.
         max_bad: Largest share of bad samples, 0 to 1.
+        decode_seconds: As `videollm.train.decoding.open_video` takes it.
 
     Raises:
         DataError: A file cannot be read, too many records are bad, or none is left.
@@ -195,8 +197,10 @@ class LlavaDialogues(Dataset[Example]):
         num_frames: int,
         output: Path,
         max_bad: float,
+        decode_seconds: float | None = None,
     ) -> None:
         self.num_frames = num_frames
+        self.decode_seconds = decode_seconds
         raw = [(path, name, value) for path in paths for name, value in read_records(path)]
         self.bad = BadSamples(output, num_samples=len(raw), max_share=max_bad)
         self.records: list[LlavaRecord] = []
@@ -229,9 +233,10 @@ class LlavaDialogues(Dataset[Example]):
     def _load(self, record: LlavaRecord) -> Clip | None:
         if record.media is None:
             return None
-        return load_clip(
-            record.media,
-            num_frames=self.num_frames,
-            start_seconds=record.start_seconds,
-            end_seconds=record.end_seconds,
-        )
+        with open_video(record.media, self.decode_seconds) as reader:
+            return load_clip(
+                reader,
+                num_frames=self.num_frames,
+                start_seconds=record.start_seconds,
+                end_seconds=record.end_seconds,
+            )

@@ -1,9 +1,7 @@
 """Clips of listed videos: which frames, for learning and for the test."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +9,14 @@ import numpy as np
 
 from videollm.clip import Clip
 from videollm.errors import DataError
-from videollm.sampling import sample_uniform
+from videollm.sampling import choose_times
+from videollm.sampling_policies import sample_segments
 from videollm.train.augment import Augment
+from videollm.train.decoding import open_video
 from videollm.train.examples import BadSamples, first_readable
 from videollm.train.video_lists import VideoEntry, missing
 from videollm.train.view_arguments import ViewArguments
-from videollm.train.views import dense_times, segment_times
-from videollm.video import VideoReader
-from videollm.video_limits import DecodeLimits
-from videollm.video_track import FrameReader
-from videollm.video_worker import DecodeWorker
+from videollm.train.views import dense_times
 
 __all__ = ["ClipPolicy", "EntryReader", "build_augment", "build_policy"]
 
@@ -53,10 +49,9 @@ class ClipPolicy:
 
     Args:
         num_frames: Frames of a clip.
-        sampling: "uniform", "segments" or "dense", see `ViewArguments`.
+        sampling: As `ViewArguments` names them.
         frame_stride: Of a dense clip, in source frames.
-        decode_seconds: The longest time to open a video, and again to read its clip; None reads
-            in this process, without a limit.
+        decode_seconds: As `videollm.train.decoding.open_video` takes it.
     """
 
     num_frames: int
@@ -84,25 +79,19 @@ class ClipPolicy:
             "end_seconds": entry.end_seconds,
         }
         which = {"rng": rng, "clip": clip, "num_clips": num_clips, **part}
-        with self._open(source) as reader:
+        with open_video(source, self.decode_seconds) as reader:
             if self.sampling == "dense":
                 times = dense_times(reader.metadata, self.num_frames, self.frame_stride, **which)
             elif self.sampling == "segments" or num_clips > 1:
-                times = segment_times(reader.metadata, self.num_frames, **which)
+                times = sample_segments(reader.metadata, self.num_frames, **which)
             else:
-                times = sample_uniform(reader.metadata, self.num_frames, **part)
+                chosen = choose_times(
+                    reader, sampling=self.sampling, num_frames=self.num_frames, **part
+                )
+                # There may be fewer keyframes; every clip of a batch is as long.
+                places = range(self.num_frames)
+                times = [chosen[place * len(chosen) // self.num_frames] for place in places]
             return reader.read(times)
-
-    def _open(self, source: Path | bytes) -> AbstractContextManager[FrameReader]:
-        if self.decode_seconds is None:
-            return VideoReader.open(source)
-        return _worker(self.decode_seconds).open(source)
-
-
-@cache
-def _worker(seconds: float) -> DecodeWorker:
-    """Return the decode worker of this process: one for all epochs, as it takes time to start."""
-    return DecodeWorker(DecodeLimits(open_seconds=seconds, decode_seconds=seconds))
 
 
 class EntryReader:

@@ -1,23 +1,23 @@
 """What can be set about how clips are cut from videos and changed for training."""
 
-import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from videollm.train.decoding import DecodeArguments
 from videollm.train.fields import described, require
 
 __all__ = ["ViewArguments"]
 
 
 @dataclass(kw_only=True)
-class ViewArguments:
+class ViewArguments(DecodeArguments):
     """Which frames a training clip takes, and how they are changed."""
 
-    sampling: Literal["uniform", "segments", "dense"] = field(
+    sampling: Literal["uniform", "segments", "dense", "keyframes", "scenes"] = field(
         default="segments",
         metadata=described(
             "uniform: always the centres of equal parts; segments: any frame of each (TSN); "
-            "dense: a window anywhere"
+            "dense: a window anywhere; keyframes: evenly thinned, or repeated; scenes: every scene"
         ),
     )
     frame_stride: int = field(
@@ -41,15 +41,9 @@ class ViewArguments:
     repeats: int = field(
         default=1, metadata=described("views of each decoded clip in a batch, 1 or more")
     )
-    decode_seconds: float | None = field(
-        default=None,
-        metadata=described(
-            "longest time to read a clip: beyond it the video is bad (at the cost of a process "
-            "for each loading one); null for no limit"
-        ),
-    )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("frame_stride", "repeats"):
             require(
                 getattr(self, name) >= 1, f"{name}: {getattr(self, name)} given, 1 or more allowed"
@@ -59,15 +53,10 @@ class ViewArguments:
             f"crop_scale: {self.crop_scale} given; two shares, the least first, in (0, 1]",
         )
 
-        require(
-            self.decode_seconds is None or 0 < self.decode_seconds < math.inf,
-            f"decode_seconds: {self.decode_seconds} given; above 0, or null",
-        )
-
     @property
     def is_random(self) -> bool:
         """Whether two views of one video can differ."""
-        return self.changes_pictures or self.sampling != "uniform"
+        return self.changes_pictures or self.sampling in ("segments", "dense")
 
     @property
     def changes_pictures(self) -> bool:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from videollm.errors import RequestError
-from videollm.sampling import sample_uniform
+from videollm.sampling_policies import check_clip, part_of, sample_segments
 from videollm.transforms import scale_frame
 from videollm.video_track import VideoMetadata
 
@@ -24,7 +24,6 @@ __all__ = [
     "normalised",
     "scaled",
     "scaled_pictures",
-    "segment_times",
     "test_crops",
 ]
 
@@ -32,52 +31,6 @@ logger = logging.getLogger(__name__)
 
 CROP_SHARES = {1: (0.5,), 3: (0.0, 0.5, 1.0)}
 """Where the crops of a test lie along the longer side, by their number: 0 the start, 1 the end."""
-
-
-def segment_times(
-    metadata: VideoMetadata,
-    num_frames: int,
-    *,
-    rng: np.random.Generator | None = None,
-    clip: int = 0,
-    num_clips: int = 1,
-    start_seconds: float | None = None,
-    end_seconds: float | None = None,
-) -> list[float]:
-    """Return one time in each of `num_frames` equal segments of a video, or of a part of it.
-
-    With `rng` each time is anywhere in its segment. Without, it is at (clip + 1/2) / num_clips of
-    it: the clips interleave evenly, and a single one has the centres. A video with fewer frames
-    than segments shows some of them more than once.
-
-    Args:
-        metadata: The video.
-        num_frames: How many times, at least 1.
-        rng: Randomness of a training view; None for a test.
-        clip: Which of the clips of a test, 0 to num_clips - 1.
-        num_clips: Clips of a test, at least 1; 1 with `rng`.
-        start_seconds: Where the part begins, in [0, duration); None is the start.
-        end_seconds: Where it ends, above the start; None, or beyond the end, is the end.
-
-    Returns:
-        Rising times in seconds.
-
-    Raises:
-        RequestError: A number is out of its range.
-
-    Source: sparse sampling of Temporal Segment Networks, arXiv 1608.00859, section 3.1.
-    """
-    _check_clip(clip, num_clips, rng)
-    centres = sample_uniform(
-        metadata, num_frames, start_seconds=start_seconds, end_seconds=end_seconds
-    )
-    start, end = _part(metadata, start_seconds, end_seconds)
-    if rng is None:
-        places = np.full(num_frames, (clip + 0.5) / num_clips)
-    else:
-        places = rng.random(num_frames)
-    shifts = (places - 0.5) * ((end - start) / num_frames)
-    return [centre + float(shift) for centre, shift in zip(centres, shifts, strict=True)]
 
 
 def dense_times(
@@ -98,7 +51,7 @@ def dense_times(
     Frames are counted by the mean rate, and a time is the middle of its frame.
 
     A video or part that is shorter than the window is shown whole instead: the times are
-    `segment_times`' for the same clip, without `rng`, and one line is logged.
+    `sample_segments`' for the same clip, without `rng`, and one line is logged.
 
     Args:
         metadata: The video.
@@ -116,10 +69,10 @@ def dense_times(
     Raises:
         RequestError: A number is out of its range.
     """
-    _check_clip(clip, num_clips, rng)
+    check_clip(clip, num_clips, rng)
     if stride < 1:
         raise RequestError(f"stride is {stride}; it must be at least 1 frame")
-    whole = segment_times(
+    whole = sample_segments(
         metadata,
         num_frames,
         clip=clip,
@@ -127,7 +80,7 @@ def dense_times(
         start_seconds=start_seconds,
         end_seconds=end_seconds,
     )
-    start, end = _part(metadata, start_seconds, end_seconds)
+    start, end = part_of(metadata, start_seconds, end_seconds)
     # A frame counts if its middle is in the part, so that rounded rates lose none.
     num_there = int((end - start) * metadata.fps + 0.5)
     last_start = num_there - (num_frames - 1) * stride - 1
@@ -224,22 +177,3 @@ def check_frames_and_size(frames: Tensor, size: int) -> None:
         )
     if size < 1:
         raise RequestError(f"size is {size}; it must be at least 1 pixel")
-
-
-def _part(
-    metadata: VideoMetadata, start_seconds: float | None, end_seconds: float | None
-) -> tuple[float, float]:
-    """Return where a part begins and ends, as `sample_uniform` understands and checks it."""
-    (centre,) = sample_uniform(metadata, 1, start_seconds=start_seconds, end_seconds=end_seconds)
-    start = 0.0 if start_seconds is None else start_seconds
-    return start, 2 * centre - start
-
-
-def _check_clip(clip: int, num_clips: int, rng: np.random.Generator | None) -> None:
-    if not 0 <= clip < num_clips:
-        raise RequestError(f"clip is {clip} of num_clips {num_clips}; clips are 0 to num_clips - 1")
-    if rng is not None and num_clips > 1:
-        raise RequestError(
-            f"num_clips is {num_clips} together with rng; a random view is not one of several: "
-            "leave one of the two out"
-        )

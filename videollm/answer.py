@@ -27,6 +27,7 @@ class Answer:
         device: Where the model ran.
         scan_backend: Scan of the encoder's Mamba layers.
         video_backend: What decoded the frames, with its version; `none` if nothing was decoded.
+        warnings: What was not in order with the video and how it was repaired.
     """
 
     answer: str
@@ -37,11 +38,17 @@ class Answer:
     device: str
     scan_backend: str
     video_backend: str
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON-ready values: those that the command line promises."""
+        """Return the fields as JSON-ready values: those that the command line promises.
+
+        `warnings` is there only where there are some.
+        """
         fields = asdict(self)
         del fields["video_backend"]
+        if not fields["warnings"]:
+            del fields["warnings"]
         return fields
 
 
@@ -88,6 +95,7 @@ class AnswerRecord:
             device=str(self.device),
             scan_backend=resolve_backend("auto", self.device),
             video_backend=", ".join(sorted({clip.backend for clip in self.clips})) or "none",
+            warnings=tuple(word for clip in self.clips for word in clip.warnings),
         )
 
 

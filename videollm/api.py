@@ -7,7 +7,7 @@ print(model.chat("clip.mp4", "What happens?"))
 import os
 import time
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -24,10 +24,30 @@ from videollm.prompting import build_messages
 from videollm.runtime import pick_device, pick_dtype
 from videollm.video_cache import ClipCache
 
-__all__ = ["Answer", "AnswerStream", "VideoLLM", "VideoSource"]
+__all__ = ["Answer", "AnswerStream", "FrameOptions", "VideoLLM", "VideoSource"]
 
 VideoSource: TypeAlias = Any  # whatever VideoReader.open takes, or a Clip
 _MAX_FRAMES = 512
+
+
+class FrameOptions(TypedDict, total=False):
+    """Which frames of a video the model sees; all may be left out or None.
+
+    Args:
+        num_frames: How many; the model's own number where it is left out. With
+            `sampling="keyframes"` the most of them.
+        fps: Frames a second instead, 512 at most.
+        sampling: "uniform", "fps", "keyframes" or "scenes", as `videollm.sampling` has them; left
+            out it is "fps" where `fps` is given, else "uniform".
+        start_seconds: Where the part to look at begins.
+        end_seconds: Where it ends.
+    """
+
+    num_frames: int | None
+    fps: float | None
+    sampling: str | None
+    start_seconds: float | None
+    end_seconds: float | None
 
 
 class VideoLLM:
@@ -85,29 +105,27 @@ class VideoLLM:
         """Where the model runs."""
         return self.model.device
 
-    def load(
-        self, video: VideoSource, *, num_frames: int | None = None, fps: float | None = None
-    ) -> Clip:
+    def load(self, video: VideoSource, **frames: Unpack[FrameOptions]) -> Clip:
         """Return the frames of a video that the model would see; not to be written to.
 
         What was decoded last of local files is remembered for the next question.
 
         Args:
             video: A path or anything `VideoReader.open` takes; a Clip is returned as it is.
-            num_frames: Frames, uniformly spread; None: the model's own number.
-            fps: Frames a second instead.
+            frames: Which of its frames, see `FrameOptions`.
 
         Raises:
             VideoError: The video cannot be read.
-            RequestError: Both numbers are given.
+            RequestError: An option is out of range, or two do not go together.
         """
         if isinstance(video, Clip):
             return video
-        if num_frames is not None and fps is not None:
+        options: dict[str, Any] = {name: one for name, one in frames.items() if one is not None}
+        if "num_frames" in options and "fps" in options:
             raise RequestError("give num_frames or fps, not both")
-        if fps is not None:
-            return self._clips.load_clip(video, fps=fps, max_frames=_MAX_FRAMES)
-        return self._clips.load_clip(video, num_frames=num_frames or self.processor.num_frames)
+        if "fps" in options:
+            return self._clips.load_clip(video, max_frames=_MAX_FRAMES, **options)
+        return self._clips.load_clip(video, **{"num_frames": self.processor.num_frames, **options})
 
     @torch.inference_mode()
     def encode(self, clip: Clip) -> Tensor:
@@ -121,14 +139,13 @@ class VideoLLM:
         question: str,
         *,
         history: Sequence[Message] | None = None,
-        num_frames: int | None = None,
-        fps: float | None = None,
         generation: Generation | None = None,
+        **frames: Unpack[FrameOptions],
     ) -> AnswerStream:
         """Return the answer piece by piece; see `ask` for the arguments."""
         start = time.perf_counter()
         messages = build_messages(question, history, has_video=video is not None)
-        clips = [] if video is None else [self.load(video, num_frames=num_frames, fps=fps)]
+        clips = [] if video is None else [self.load(video, **frames)]
         decoded = time.perf_counter()
         features = [self.encode(clip) for clip in clips]
         encoded = time.perf_counter()
@@ -155,11 +172,10 @@ class VideoLLM:
         question: str,
         *,
         history: Sequence[Message] | None = None,
-        num_frames: int | None = None,
-        fps: float | None = None,
         max_new_tokens: int = 64,
         temperature: float = 0.0,
         seed: int = 0,
+        **frames: Unpack[FrameOptions],
     ) -> Answer:
         """Answer one question with all that is known about the answer.
 
@@ -167,11 +183,10 @@ class VideoLLM:
             video: A path or anything `VideoReader.open` takes, a Clip, or None for none.
             question: The question.
             history: Earlier turns, {"role": "user" | "assistant", "content": text}.
-            num_frames: Frames to sample; None: the model's own number.
-            fps: Frames a second instead.
             max_new_tokens: Longest answer.
             temperature: 0 is greedy.
-            seed: Of sampling, where the temperature is above 0.
+            seed: Of sampling words, where the temperature is above 0.
+            frames: Which frames of the video the model sees, see `FrameOptions`.
 
         Raises:
             VideoError: The video cannot be read.
@@ -179,7 +194,7 @@ class VideoLLM:
         """
         generation = Generation(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
         stream = self.stream_answer(
-            video, question, history=history, num_frames=num_frames, fps=fps, generation=generation
+            video, question, history=history, generation=generation, **frames
         )
         for _ in stream:
             pass
@@ -206,7 +221,9 @@ class VideoLLM:
         """
         if not stream:
             return self.ask(video, question, history=history, **options).answer
-        frames = {name: options.pop(name, None) for name in ("num_frames", "fps")}
+        frames: Any = {
+            name: options.pop(name) for name in FrameOptions.__annotations__ if name in options
+        }
         return self.stream_answer(
             video, question, history=history, generation=Generation(**options), **frames
         )

@@ -1,4 +1,4 @@
-"""The command line: `ask`, `chat`, `doctor`, `toyworld`, and the doors to the rest.
+"""The command line: `ask`, `chat`, `doctor`, `inspect`, `toyworld`, and the doors to the rest.
 
 Every heavy import happens inside a command, so that help comes at once. Answers go to stdout,
 everything else to stderr. Errors that the user can mend end as one line and exit code 2; a
@@ -17,6 +17,15 @@ import typer
 from videollm import __version__
 from videollm.cli_convert import convert_app
 from videollm.cli_forward import PROGRAMS, Program, run_program
+from videollm.cli_frames import (
+    EndOption,
+    FpsOption,
+    NumFramesOption,
+    SamplingOption,
+    StartOption,
+    frame_options,
+)
+from videollm.cli_inspect import EPILOG, inspect
 from videollm.errors import RequestError, VideoLLMError
 from videollm.runtime import configure_logging
 
@@ -44,18 +53,11 @@ toyworld_app = typer.Typer(
 )
 app.add_typer(toyworld_app, name="toyworld")
 app.add_typer(convert_app, name="convert")
+app.command(epilog=EPILOG)(inspect)
 
 ModelOption = Annotated[str, typer.Option("--model", help="Name or folder of a model.")]
 AdapterOption = Annotated[
     str | None, typer.Option("--adapter", help="Folder of a LoRA adapter to put on the model.")
-]
-NumFramesOption = Annotated[
-    int | None,
-    typer.Option("--num-frames", min=1, help="Frames to look at  [default: the model's own]."),
-]
-FpsOption = Annotated[
-    float | None,
-    typer.Option("--fps", help="Frames to look at in each second, instead of a number in all."),
 ]
 MaxNewTokensOption = Annotated[
     int, typer.Option("--max-new-tokens", min=1, help="Longest answer, in tokens.")
@@ -90,6 +92,9 @@ def ask(
     adapter: AdapterOption = None,
     num_frames: NumFramesOption = None,
     fps: FpsOption = None,
+    sampling: SamplingOption = None,
+    start: StartOption = None,
+    end: EndOption = None,
     max_new_tokens: MaxNewTokensOption = 64,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
@@ -97,14 +102,15 @@ def ask(
     """Ask one question about a video."""
     if not question.strip():
         raise RequestError("the question is empty: write it in quotes after the video")
-    _require_sampling(num_frames, fps)
+    frames = frame_options(num_frames, fps, sampling, start, end)
     # Libraries that print would spoil the one thing that belongs on stdout.
     with contextlib.redirect_stdout(sys.stderr):
         _require_readable(video)
         loaded = _load(model, adapter=adapter, device=device, dtype=dtype)
-        answer = loaded.ask(
-            video, question, num_frames=num_frames, fps=fps, max_new_tokens=max_new_tokens
-        )
+        answer = loaded.ask(video, question, max_new_tokens=max_new_tokens, **frames)
+    if not as_json:
+        for warning in answer.warnings:
+            print(f"{video}: {warning}", file=sys.stderr)
     print(json.dumps(answer.to_dict(), ensure_ascii=False) if as_json else answer.answer)
 
 
@@ -115,6 +121,9 @@ def chat(
     adapter: AdapterOption = None,
     num_frames: NumFramesOption = None,
     fps: FpsOption = None,
+    sampling: SamplingOption = None,
+    start: StartOption = None,
+    end: EndOption = None,
     max_new_tokens: MaxNewTokensOption = 256,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
@@ -122,7 +131,7 @@ def chat(
     """Talk about a video in the terminal; /video PATH, /reset, /quit."""
     from videollm.cli_chat import TerminalChat, read_lines
 
-    _require_sampling(num_frames, fps)
+    frames = frame_options(num_frames, fps, sampling, start, end)
     with contextlib.redirect_stdout(sys.stderr):
         if video is not None:
             _require_readable(video)
@@ -130,7 +139,7 @@ def chat(
     conversation = TerminalChat(
         loaded,
         video=video,
-        options={"num_frames": num_frames, "fps": fps, "max_new_tokens": max_new_tokens},
+        options={"max_new_tokens": max_new_tokens, **frames},
         check_video=_require_readable,
     )
     conversation.run(read_lines())
@@ -248,10 +257,3 @@ def _require_readable(video: str) -> None:
     if "://" not in video:
         with VideoReader.open(video):
             pass
-
-
-def _require_sampling(num_frames: int | None, fps: float | None) -> None:
-    if fps is not None and not 0 < fps < float("inf"):
-        raise RequestError(f"--fps is {fps:g}: it must be above 0")
-    if fps is not None and num_frames is not None:
-        raise RequestError("--num-frames and --fps are both given: choose one")

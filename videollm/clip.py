@@ -27,6 +27,8 @@ class Clip:
         pts_seconds: (T,), float64, seconds since the first frame of the video, finite, never
             falling.
         backend: What decoded the frames, with its version; `none` if they were never encoded.
+        warnings: What was not in order with the video and how it was repaired, as far as it was
+            known when the frames had been read.
 
     Raises:
         ValueError: A shape, a dtype, a length or the order of the times is wrong.
@@ -35,6 +37,7 @@ class Clip:
     frames: Tensor
     pts_seconds: Tensor
     backend: str = "none"
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse anything that later code would have to guess about."""

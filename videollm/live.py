@@ -11,12 +11,12 @@ import math
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 import torch
 
 from videollm.clip import Clip
+from videollm.closing import Closing
 from videollm.errors import DamagedVideoError, RequestError, SourceTimeoutError
 from videollm.live_buffer import FrameBuffer, LiveFrame
 from videollm.live_reader import LiveOptions, LiveReader
@@ -45,7 +45,7 @@ class LiveStats:
     gap_seconds: float
 
 
-class LiveStream:
+class LiveStream(Closing):
     """Watch a live source: an iterator of `LiveFrame`, and a context manager.
 
     Frames come when they are there, at most `fps` of them in a second of media time; none is
@@ -168,17 +168,6 @@ class LiveStream:
         part of a live playlist cannot be woken: it ends by itself with that wait.
         """
         _stop(self._reader)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _clips(self, chunk_frames: int) -> Iterator[Clip]:
         held: list[LiveFrame] = []

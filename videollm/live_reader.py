@@ -29,10 +29,11 @@ from videollm.live_buffer import FrameBuffer, LiveFrame
 from videollm.live_clock import LiveClock, rounding_seconds
 from videollm.live_source import DeviceSource
 from videollm.video_container import open_container, read_packets, video_stream_of
+from videollm.video_facts import stream_facts
 from videollm.video_picture import Painter, frame_geometry
 from videollm.video_source import DEFAULT_TIMEOUT_SECONDS, MediaSource
 from videollm.video_stills import DEFAULT_FPS
-from videollm.video_survey import declared_fps
+from videollm.video_timing import declared_fps
 from videollm.video_track import VideoMetadata
 from videollm.video_website import Website
 
@@ -223,7 +224,7 @@ class LiveReader(threading.Thread):
     def _begin(self, frame: VideoFrame, stream: VideoStream) -> None:
         geometry = frame_geometry(frame, stream.sample_aspect_ratio)
         rate = stream.average_rate or stream.guessed_rate
-        self._painter = Painter(geometry)
+        self._painter = Painter(geometry, self._source.name)
         self._started_wall_seconds = time.time()
         self.metadata = VideoMetadata(
             source=self._source.name,
@@ -232,8 +233,8 @@ class LiveReader(threading.Thread):
             num_frames=0,
             height=geometry.height,
             width=geometry.width,
-            codec=stream.codec_context.name,
             rotation_degrees=geometry.rotation_degrees,
+            **stream_facts(stream, frame),
         )
 
     def _seconds_read(self) -> float:

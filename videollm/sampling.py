@@ -1,93 +1,41 @@
-"""Which moments of a video to look at.
+"""Clips of videos: open, choose the moments, read.
 
-Policies are pure functions from what is known of a video to times in seconds; `load_clip` opens,
-chooses and reads in one call. Nothing here looks at pixels.
+The policies themselves are in `videollm.sampling_policies`; here is which of them is meant.
 """
 
 import logging
 import math
+from contextlib import nullcontext
+from typing import Literal
 
 from videollm.clip import Clip
 from videollm.errors import RequestError
+from videollm.sampling_policies import (
+    part_of,
+    sample_fps,
+    sample_keyframes,
+    sample_scenes,
+    sample_uniform,
+)
+from videollm.scenes import find_cuts
 from videollm.video import VideoReader, VideoSource
-from videollm.video_track import FrameReader, VideoMetadata
+from videollm.video_track import FrameReader
 
-__all__ = ["load_clip", "sample_fps", "sample_uniform"]
+__all__ = ["POLICIES", "Policy", "choose_policy", "choose_times", "load_clip"]
 
 logger = logging.getLogger(__name__)
+
+Policy = Literal["uniform", "fps", "keyframes", "scenes"]
+POLICIES: tuple[Policy, ...] = ("uniform", "fps", "keyframes", "scenes")
 
 DEFAULT_NUM_FRAMES = 16
 DEFAULT_MAX_FRAMES = 64
 
 
-def sample_uniform(
-    metadata: VideoMetadata,
-    num_frames: int,
-    *,
-    start_seconds: float | None = None,
-    end_seconds: float | None = None,
-) -> list[float]:
-    """Return the centres of equal segments of a video, or of a part of it.
-
-    There are always `num_frames` times. A video with fewer frames than that shows some of them
-    more than once, with equal times in the clip; with as many or more at a steady rate, none.
-
-    Args:
-        metadata: The video.
-        num_frames: How many times, at least 1.
-        start_seconds: Where the part begins, in [0, duration); None is the start.
-        end_seconds: Where it ends, above the start; None, or beyond the end, is the end.
-
-    Returns:
-        Rising times in seconds.
-
-    Raises:
-        RequestError: A number is out of its range.
-    """
-    _require(num_frames >= 1, f"num_frames is {num_frames}; ask for at least 1 frame")
-    start, end = _window(metadata, start_seconds, end_seconds)
-    return [start + (place + 0.5) * (end - start) / num_frames for place in range(num_frames)]
-
-
-def sample_fps(
-    metadata: VideoMetadata,
-    fps: float,
-    max_frames: int,
-    *,
-    start_seconds: float | None = None,
-    end_seconds: float | None = None,
-) -> list[float]:
-    """Return times at a steady rate, start + k / fps, for as long as the video or a part lasts.
-
-    Where that would be more than `max_frames`, the rate gives way and not the end: the times are
-    then `sample_uniform`'s with `max_frames`.
-
-    Args:
-        metadata: The video.
-        fps: Frames per second, above 0; above the video's own rate, frames repeat.
-        max_frames: The most times to return, at least 1.
-        start_seconds: Where the part begins, in [0, duration); None is the start.
-        end_seconds: Where it ends, above the start; None, or beyond the end, is the end.
-
-    Returns:
-        Rising times in seconds, at least one.
-
-    Raises:
-        RequestError: A number is out of its range.
-    """
-    _require(math.isfinite(fps) and fps > 0, f"fps is {fps}; ask for more than 0 a second")
-    _require(max_frames >= 1, f"max_frames is {max_frames}; allow at least 1 frame")
-    start, end = _window(metadata, start_seconds, end_seconds)
-    # The allowance keeps a duration that is a whole number of steps from gaining one by rounding.
-    num_frames = (end - start) * fps - 1e-6
-    if num_frames > max_frames:
-        return sample_uniform(metadata, max_frames, start_seconds=start, end_seconds=end)
-    return [start + place / fps for place in range(max(math.ceil(num_frames), 1))]
-
-
 def load_clip(
     source: VideoSource | FrameReader,
     *,
+    sampling: Policy | None = None,
     num_frames: int = DEFAULT_NUM_FRAMES,
     fps: float | None = None,
     max_frames: int = DEFAULT_MAX_FRAMES,
@@ -95,12 +43,14 @@ def load_clip(
     end_seconds: float | None = None,
     max_side: int | None = None,
 ) -> Clip:
-    """Return a clip of a video: `num_frames` spread evenly, or frames at a rate.
+    """Return a clip of a video: `num_frames` spread evenly, or as another policy chooses.
 
     Args:
         source: Anything that `VideoReader.open` takes, or an open reader, which stays open.
-        num_frames: Frames of the clip, at least 1; not used where `fps` is given. A video with
-            fewer frames repeats some, with equal times.
+        sampling: The policy; None is `fps` where `fps` is given, else `uniform`. For `scenes` the
+            video is decoded twice.
+        num_frames: Frames of the clip, at least 1; the most of them with `keyframes`, and not used
+            with `fps`. A video with fewer frames repeats some, with equal times.
         fps: Frames per second of video instead of a fixed number.
         max_frames: The most frames with `fps`; a longer video is spread over that many.
         start_seconds: Where to begin, in [0, duration); None is the start.
@@ -109,54 +59,89 @@ def load_clip(
 
     Raises:
         VideoError: The source cannot be read as video.
-        RequestError: A number is out of its range.
+        RequestError: A number is out of its range, or does not go with the policy.
     """
-    if not isinstance(source, FrameReader):
-        with VideoReader.open(source) as reader:
-            return load_clip(
-                reader,
-                num_frames=num_frames,
-                fps=fps,
-                max_frames=max_frames,
-                start_seconds=start_seconds,
-                end_seconds=end_seconds,
-                max_side=max_side,
-            )
-    metadata = source.metadata
-    part = {"start_seconds": start_seconds, "end_seconds": end_seconds}
-    if fps is None:
-        times = sample_uniform(metadata, num_frames, **part)
-    else:
-        times = sample_fps(metadata, fps, max_frames, **part)
-    clip = source.read(times, max_side=max_side)
+    with nullcontext(source) if isinstance(source, FrameReader) else VideoReader.open(source) as it:
+        times = choose_times(
+            it,
+            sampling=sampling,
+            num_frames=num_frames,
+            fps=fps,
+            max_frames=max_frames,
+            start_seconds=start_seconds,
+            end_seconds=end_seconds,
+        )
+        clip = it.read(times, max_side=max_side)
     num_distinct = len(clip.pts_seconds.unique())
     if num_distinct < len(clip):
         logger.info(
             "%s: %d frames asked, %d distinct ones there; some repeat",
-            metadata.source,
+            it.metadata.source,
             len(clip),
             num_distinct,
         )
     return clip
 
 
-def _window(
-    metadata: VideoMetadata, start_seconds: float | None, end_seconds: float | None
-) -> tuple[float, float]:
-    duration = metadata.duration_seconds
-    start = 0.0 if start_seconds is None else start_seconds
-    end = duration if end_seconds is None else min(end_seconds, duration)
-    _require(
-        0 <= start < duration,
-        f"start_seconds is {start}; {metadata.source} lasts from 0 to {duration:.2f} s",
-    )
-    _require(
-        start < end,
-        f"end_seconds is {end_seconds}; it must come after start_seconds, which is {start}",
-    )
-    return start, end
+def choose_times(
+    reader: FrameReader,
+    *,
+    sampling: str | None = None,
+    num_frames: int = DEFAULT_NUM_FRAMES,
+    fps: float | None = None,
+    max_frames: int = DEFAULT_MAX_FRAMES,
+    start_seconds: float | None = None,
+    end_seconds: float | None = None,
+) -> list[float]:
+    """Return the times that a policy chooses in an open video, rising, in seconds.
+
+    Args:
+        reader: The video; read through for `scenes`, else only its metadata is looked at.
+        sampling: As `load_clip` takes it, and so are the others.
+        num_frames: Likewise.
+        fps: Likewise.
+        max_frames: Likewise.
+        start_seconds: Likewise.
+        end_seconds: Likewise.
+
+    Raises:
+        LiveSourceError: The source is live.
+        VideoError: The video is damaged on the way, with `scenes`.
+        RequestError: A number is out of its range, or does not go with the policy.
+    """
+    policy = choose_policy(sampling, fps)
+    metadata = reader.metadata
+    if not math.isfinite(metadata.duration_seconds):
+        reader.read([0.0])  # says what a live source has instead
+    part = {"start_seconds": start_seconds, "end_seconds": end_seconds}
+    if policy == "fps":
+        assert fps is not None, "the policy needs it"
+        return sample_fps(metadata, fps, max_frames, **part)
+    if policy == "keyframes":
+        return sample_keyframes(metadata, num_frames, **part)
+    if policy == "scenes":
+        cuts = find_cuts(reader, *part_of(metadata, **part))
+        return sample_scenes(metadata, cuts, num_frames, **part)
+    return sample_uniform(metadata, num_frames, **part)
 
 
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise RequestError(message)
+def choose_policy(sampling: str | None, fps: float | None) -> Policy:
+    """Return the policy that is meant.
+
+    Args:
+        sampling: Its name, or None.
+        fps: Frames per second, or None.
+
+    Raises:
+        RequestError: There is no such policy, or `fps` does not go with it.
+    """
+    if sampling is None:
+        return "uniform" if fps is None else "fps"
+    policy = next((name for name in POLICIES if name == sampling), None)
+    if policy is None:
+        raise RequestError(f"sampling is {sampling!r}; choose {', '.join(POLICIES)}")
+    if policy == "fps" and fps is None:
+        raise RequestError("sampling is 'fps' and fps is not given: say how many a second")
+    if policy != "fps" and fps is not None:
+        raise RequestError(f"fps is {fps} with sampling {policy!r}: leave one of them out")
+    return policy

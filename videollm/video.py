@@ -11,7 +11,6 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from types import TracebackType
 from typing import BinaryIO, Self
 
 import numpy as np
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from videollm.clip import Clip
+from videollm.closing import Closing
 from videollm.errors import LiveSourceError, RequestError
 from videollm.live import is_live_source
 from videollm.live_track import LiveTrack
@@ -43,7 +43,7 @@ VideoSource = int | str | os.PathLike[str] | bytes | BinaryIO | Tensor | NDArray
 """Whatever `VideoReader.open` takes."""
 
 
-class VideoReader:
+class VideoReader(Closing):
     """Read the frames of one video by their times; a context manager.
 
     A reader is deterministic: the frame for a time, its pixels bit for bit and its own time depend
@@ -124,8 +124,8 @@ class VideoReader:
 
     @property
     def metadata(self) -> VideoMetadata:
-        """Return what is known of the video."""
-        return self._metadata
+        """Return what is known of the video; reading may add to its `warnings`."""
+        return self._track.metadata
 
     def read(self, times_seconds: Sequence[float], *, max_side: int | None = None) -> Clip:
         """Return the frames at some times: for each the last frame at or before it.
@@ -197,17 +197,6 @@ class VideoReader:
             self._cursor = None
         self._track.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def _stream(self, fps: float, chunk_frames: int) -> Iterator[Clip]:
         num_frames = max(math.ceil(self._metadata.duration_seconds * fps - 1e-6), 1)
         cursor = self._track.start()
@@ -229,7 +218,8 @@ class VideoReader:
             picture, seconds = cursor.frame_at(time, max_side)
             pictures[place] = picture.numpy()
             pts_seconds[place] = seconds
-        return Clip(frames, pts_seconds, backend=self._metadata.backend)
+        metadata = self.metadata
+        return Clip(frames, pts_seconds, backend=metadata.backend, warnings=metadata.warnings)
 
 
 def _open_media(

@@ -71,6 +71,9 @@ class AnimationTrack:
             height=height,
             width=width,
             codec="webp",
+            container="webp",
+            stored_height=height,
+            stored_width=width,
         )
 
     @property

@@ -19,9 +19,10 @@ from pathlib import Path
 import av
 
 from videollm.errors import RequestError, VideoLLMError
+from videollm.video_container import has_bad_keyframe
 from videollm.video_decord import DecordFrames
 from videollm.video_file import FileTrack
-from videollm.video_indexed import FrameStore, IndexedTrack
+from videollm.video_indexed import FrameStore, IndexedTrack, refusal
 from videollm.video_source import MediaSource, media_source
 from videollm.video_survey import Survey
 from videollm.video_torchcodec import TorchcodecFrames
@@ -107,6 +108,10 @@ def open_track(name: str, source: MediaSource, video_stream: int | None) -> Trac
     if name == "pyav":
         return truth
     try:
+        # Another decoder knows no limit of pixels, and may hang on what is damaged.
+        if has_bad_keyframe(source, video_stream):
+            finding = "is not used where a keyframe is damaged or too large"
+            raise refusal(source.name, backend_version(name), finding)
         return IndexedTrack(
             truth,
             backend=backend_version(name),

@@ -1,4 +1,9 @@
-"""The time of every decoded frame, and how late a frame may begin and still count as at a time."""
+"""The time of every decoded frame, and how late a frame may begin and still count as at a time.
+
+Stamps are believed wherever they rise. A frame without one comes a step after the frame before
+it. One that does not come after the frame before it is put behind it: by half a step where it
+lags less than a step, so that the stamps that follow stay right, else by a step.
+"""
 
 from fractions import Fraction
 
@@ -6,6 +11,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from videollm.video_notes import Notes
 from videollm.video_track import TIME_TOLERANCE_SECONDS
 
 __all__ = ["Clock", "rounding_seconds"]
@@ -28,13 +34,14 @@ def rounding_seconds(time_base: Fraction, step_seconds: float) -> float:
 
 
 class Clock:
-    """Give every frame of a pass its time: by its stamp, or one step after the frame before.
+    """Give every frame of a pass its time: by its stamp, or a repaired one.
 
     Args:
         time_base: Seconds per tick of a stamp.
         origin_ticks: Stamp of the video's first frame; None if that has none.
         step_seconds: Distance to the frame before, for a frame without a usable stamp.
         decode_timed: Whether the stamp of decoding is the one to use.
+        notes: Receives word of repairs.
     """
 
     def __init__(
@@ -44,11 +51,13 @@ class Clock:
         *,
         step_seconds: float,
         decode_timed: bool,
+        notes: Notes,
     ) -> None:
         self._time_base = time_base
         self._origin_ticks = origin_ticks
         self._step_seconds = step_seconds
         self._decode_timed = decode_timed
+        self._notes = notes
         self._last_seconds: float | None = None
         self.tolerance_seconds = rounding_seconds(time_base, step_seconds)
 
@@ -57,9 +66,21 @@ class Clock:
         last = self._last_seconds
         seconds = self._stamped(frame)
         if seconds is None or (last is not None and seconds <= last):
-            seconds = 0.0 if last is None else last + self._step_seconds
+            seconds = self._repaired(seconds, last)
         self._last_seconds = seconds
         return seconds
+
+    def _repaired(self, stamped: float | None, last: float | None) -> float:
+        if last is None:
+            return 0.0
+        if stamped is None:
+            sentence = f"frames have no time, as after {last:.2f} s; each follows by one step"
+            self._notes.add("stamps", sentence)
+            return last + self._step_seconds
+        sentence = f"the times of frames do not rise, as after {last:.2f} s"
+        self._notes.add("order", f"{sentence}; these frames follow by half a step or one")
+        is_near = last - stamped < self._step_seconds
+        return last + self._step_seconds / (2 if is_near else 1)
 
     def packet_seconds(self, packet: "Packet[VideoStream]") -> float:
         """Return the time of a packet, or that of the last frame if it has none."""

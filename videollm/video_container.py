@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import av
+from av.codec.context import Flags
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition
@@ -13,7 +14,13 @@ from videollm.video_refusals import check_size, no_container
 from videollm.video_source import GIVE_A_VIDEO, MediaSource
 from videollm.video_website import Visit, Website
 
-__all__ = ["open_container", "open_media", "read_packets", "video_stream_of"]
+__all__ = [
+    "has_bad_keyframe",
+    "open_container",
+    "open_media",
+    "read_packets",
+    "video_stream_of",
+]
 
 HLS_OPTIONS = {"http_persistent": "0", "http_multiple": "0", "extension_picky": "0"}
 """Every part is fetched by us, each by a connection of its own, whatever its name ends in."""
@@ -62,6 +69,30 @@ def read_packets(container: InputContainer, stream: VideoStream) -> "Iterator[Pa
             # A stream that the header did not announce trips up the demuxing loop, not the file.
             continue
         return
+
+
+def has_bad_keyframe(source: MediaSource, video_stream: int | None) -> bool:
+    """Return whether a keyframe does not decode, or is larger than the source allows.
+
+    Only keyframes are decoded: with them alone a picture becomes larger midway.
+
+    Args:
+        source: Where the bytes come from.
+        video_stream: Which of the file's video streams, from 0; None chooses the best.
+
+    Raises:
+        VideoError: It cannot be opened.
+    """
+    container, stream = open_media(source, video_stream)
+    with container:
+        for packet in read_packets(container, stream):
+            if packet.size > 0 and not packet.is_keyframe:
+                continue
+            try:
+                stream.decode(packet)
+            except av.FFmpegError:
+                return True
+    return False
 
 
 def open_container(source: MediaSource) -> InputContainer:
@@ -122,4 +153,6 @@ def video_stream_of(name: str, container: InputContainer, video_stream: int | No
     if chosen.codec_context is None:
         remedy = "convert it to h264 in mp4"
         raise VideoError(name, "no decoder for its video is installed", remedy)
+    # Else a left border that the file cuts off is shown where the rest would not lie evenly.
+    chosen.codec_context.flags |= Flags.unaligned
     return chosen

@@ -18,10 +18,12 @@ from torch import Tensor
 
 from videollm.errors import DamagedVideoError, SourceUnreachableError, VideoError
 from videollm.video_clock import Clock
+from videollm.video_notes import Notes
 from videollm.video_pass import Decoded, MediaPass
 from videollm.video_picture import Painter
 from videollm.video_source import MediaSource
-from videollm.video_survey import Survey, declared_fps, survey_media
+from videollm.video_survey import Survey, survey_media
+from videollm.video_timing import declared_fps
 from videollm.video_track import VideoMetadata
 
 __all__ = ["FileCursor", "FileTrack"]
@@ -49,11 +51,12 @@ class FileTrack:
     def __init__(self, source: MediaSource, video_stream: int | None = None) -> None:
         self._source = source
         self._video_stream = video_stream
-        self.survey, self._first_pass = survey_media(source, video_stream)
+        self._notes = Notes()
+        self.survey, self._first_pass = survey_media(source, video_stream, self._notes)
 
     @property
     def metadata(self) -> VideoMetadata:
-        """Return what the survey found."""
+        """Return what the survey found, with all that was noted so far."""
         timing, geometry = self.survey.timing, self.survey.geometry
         return VideoMetadata(
             source=self._source.name,
@@ -62,15 +65,18 @@ class FileTrack:
             num_frames=timing.num_frames,
             height=geometry.height,
             width=geometry.width,
-            codec=self.survey.codec,
             rotation_degrees=geometry.rotation_degrees,
+            keyframe_seconds=timing.keyframe_seconds,
+            warnings=tuple(self._notes),
+            **self.survey.facts,
             backend=f"pyav {av.__version__}",
         )
 
     def start(self) -> "FileCursor":
         """Return a new cursor with its own view of the file; the first goes on from the survey."""
         first_pass, self._first_pass = self._first_pass, None
-        return FileCursor(self._source, self._video_stream, self.survey, first_pass)
+        where = self._source, self._video_stream
+        return FileCursor(*where, survey=self.survey, notes=self._notes, first_pass=first_pass)
 
     def close(self) -> None:
         """Let go of the file; cursors keep their own view of it."""
@@ -92,6 +98,7 @@ class FileCursor:
         source: Where the bytes come from.
         video_stream: Which of the file's video streams, from 0; None chooses the best.
         survey: What was found there.
+        notes: Receives what turns out not to be in order.
         first_pass: The pass of the survey, to begin with; it belongs to the cursor from now on.
     """
 
@@ -99,19 +106,23 @@ class FileCursor:
         self,
         source: MediaSource,
         video_stream: int | None,
+        *,
         survey: Survey,
+        notes: Notes,
         first_pass: MediaPass | None = None,
     ) -> None:
         self._source = source
         self._video_stream = video_stream
         self._survey = survey
+        self._notes = notes
         self._keys = survey.timing.key_seconds
         self._leads: tuple[float, ...] = LEADS_SECONDS
         self._threads = survey.threads
-        self._painter = Painter(survey.geometry)
+        self._painter = Painter(survey.geometry, source.name)
         self._painted: tuple[_Shown, int | None, Tensor] | None = None
         self._media: MediaPass | None = None
         self._first_pass = first_pass
+        self._has_jumped = False
         self._frames = self._decode(iter(()))
 
     def frame_at(self, seconds: float, max_side: int | None = None) -> tuple[Tensor, float]:
@@ -132,6 +143,8 @@ class FileCursor:
             # A pass that failed has ended: left as it is, it would look like the video's end.
             self.close()
             raise
+        if self._current.frame.is_corrupt:
+            self._note_damage(self._current)
         if self._painted is None or self._painted[:2] != (self._current, max_side):
             picture = self._painter.picture(self._current.frame, max_side)
             self._painted = self._current, max_side, picture
@@ -162,7 +175,9 @@ class FileCursor:
             self._survey.origin_ticks,
             step_seconds=1 / declared_fps(media.stream),
             decode_timed=self._survey.decode_timed,
+            notes=self._notes,
         )
+        self._has_jumped = False
         self._frames = self._decode(media.decoded())
         current = next(self._frames, None)
         if current is None:
@@ -207,6 +222,7 @@ class FileCursor:
                 self._media.seek(self._clock.ticks(key_seconds - lead))
             except av.FFmpegError:
                 break
+            self._has_jumped = True
             self._frames = self._decode(self._media.decoded())
             # Frames shown before the keyframe lean on others that were not decoded.
             landing = next((shown for shown in self._frames if _is_entry(shown.frame)), None)
@@ -227,13 +243,18 @@ class FileCursor:
         for packet, frames in self._readable(packets):
             if not isinstance(frames, list):
                 self._require_one_thread()
-                if broken is None and num_frames > 0:
+                if num_frames == 0 and not self._has_jumped:
+                    self._notes.add("beginning", "its first packets do not decode; left out")
+                elif num_frames > 0 and broken is None:
                     broken = self._clock.packet_seconds(packet), frames.strerror or ""
                 continue
             for frame in frames:
+                shown = _Shown(frame, self._clock.seconds(frame))
                 if frame.is_corrupt:
                     self._require_one_thread()
-                shown = _Shown(frame, self._clock.seconds(frame))
+                    # Behind a jump some lean on pictures that were left out: they are not shown.
+                    if not self._has_jumped:
+                        self._note_damage(shown)
                 # The frames that the decoder still held are as good as those before.
                 if broken is not None and packet.size > 0 and shown.seconds > broken[0]:
                     finding = f"is damaged at {broken[0]:.2f} s ({broken[1]})"
@@ -242,7 +263,15 @@ class FileCursor:
                 num_frames += 1
                 yield shown
         if broken is not None:
-            logger.warning("%s: nothing can be read after %.2f s", self._source.name, broken[0])
+            self._warn(f"nothing can be read after {broken[0]:.2f} s")
+
+    def _note_damage(self, shown: _Shown) -> None:
+        sentence = f"pictures are damaged, as at {shown.seconds:.2f} s"
+        self._notes.add("damage", f"{sentence}; the decoder filled in what they lack")
+
+    def _warn(self, sentence: str) -> None:
+        self._notes.add("end", sentence)
+        logger.warning("%s: %s", self._source.name, sentence)
 
     def _readable(self, packets: Iterator[Decoded]) -> Iterator[Decoded]:
         try:
@@ -250,7 +279,7 @@ class FileCursor:
         except MemoryError:
             raise
         except av.InvalidDataError as error:
-            logger.warning("%s: the file ends in disorder (%s)", self._source.name, error.strerror)
+            self._warn(f"the file ends in disorder ({error.strerror})")
         except av.FFmpegError as error:
             finding = f"stopped halfway ({error.strerror})"
             remedy = "try again, or download the file and give its path"

@@ -133,7 +133,7 @@ class IndexedCursor:
         self._track = track
         # The store has turned the pictures already.
         size = Geometry(stored_height=geometry.height, stored_width=geometry.width)
-        self._painter = Painter(size)
+        self._painter = Painter(size, track.metadata.source)
         self._size = (geometry.height, geometry.width)
         self._shown: tuple[int, Tensor] | None = None
 

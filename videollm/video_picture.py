@@ -1,7 +1,7 @@
 """From a decoded frame to an upright RGB picture with square pixels.
 
-Colours are converted by the frame's own matrix and range, on one thread and with the exact
-routines of the scaler, so that a file gives the same pixels on every machine.
+Colours are converted by the frame's own matrix and range (`videollm.video_colour`), on one thread
+and with the exact routines of the scaler, so that a file gives the same pixels on every machine.
 
 Legend: H height, W width.
 """
@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
+import av
 import numpy as np
 import torch
 from av.sidedata.sidedata import Type as SideDataType
@@ -21,6 +22,13 @@ from torch import Tensor
 
 from videollm.transforms import fitted_size
 from videollm.video_alpha import lay_on_white, may_be_transparent
+from videollm.video_colour import (
+    check_colours,
+    from_limited_grey,
+    is_coarse,
+    is_limited_grey,
+    no_conversion,
+)
 
 __all__ = ["Geometry", "Painter", "frame_geometry"]
 
@@ -127,10 +135,16 @@ def frame_geometry(frame: VideoFrame, pixel_aspect: Fraction | None) -> Geometry
 
 
 class Painter:
-    """Turn decoded frames into upright RGB pictures of one size, or smaller ones."""
+    """Turn decoded frames into upright RGB pictures of one size, or smaller ones.
 
-    def __init__(self, geometry: Geometry) -> None:
+    Args:
+        geometry: Of the pictures.
+        name: What the user gave as the video, for messages.
+    """
+
+    def __init__(self, geometry: Geometry, name: str) -> None:
         self._geometry = geometry
+        self._name = name
         self._scaler = VideoReformatter()
 
     def picture(self, frame: VideoFrame, max_side: int | None = None) -> Tensor:
@@ -144,26 +158,47 @@ class Painter:
             max_side: The longer side of the picture in pixels at most. A longer one is shrunk
                 while it is converted, by antialiased bilinear interpolation of what the file
                 stores, brightness and colour apart.
+
+        Raises:
+            VideoError: Its colours cannot be converted.
         """
+        check_colours(self._name, frame)
         geometry = self._geometry.shrunk(max_side)
         is_opaque = not may_be_transparent(frame.format)
         is_planar = is_opaque and (geometry != self._geometry or _planes_agree(frame, geometry))
         packed = "rgb24" if is_opaque else "rgba"
-        rgb = self._scaler.reformat(
-            frame,
-            width=geometry.stored_width,
-            height=geometry.stored_height,
-            format="gbrp" if is_planar else packed,
-            interpolation=CONVERSION,
-            dst_color_range="JPEG",
-            threads=1,
+        if is_coarse(frame.format):
+            frame = self._converted(frame, frame.height, frame.width, packed)
+        rgb = self._converted(
+            frame, geometry.stored_height, geometry.stored_width, "gbrp" if is_planar else packed
         )
         if is_planar:
-            return geometry.upright(_stack(rgb))
-        pixels = rgb.to_ndarray().astype(np.uint8, copy=False)
-        if not is_opaque:
-            pixels = lay_on_white(pixels)
-        return geometry.upright(torch.from_numpy(pixels).permute(2, 0, 1))
+            picture = _stack(rgb)
+        else:
+            pixels = rgb.to_ndarray().astype(np.uint8, copy=False)
+            if not is_opaque:
+                pixels = lay_on_white(pixels)
+            picture = torch.from_numpy(pixels).permute(2, 0, 1)
+        if is_limited_grey(frame):
+            picture = from_limited_grey(picture)
+        return geometry.upright(picture)
+
+    def _converted(self, frame: VideoFrame, height: int, width: int, kind: str) -> VideoFrame:
+        try:
+            return self._scaler.reformat(
+                frame,
+                width=width,
+                height=height,
+                format=kind,
+                interpolation=CONVERSION,
+                dst_color_range="JPEG",
+                threads=1,
+            )
+        except MemoryError:
+            raise
+        except av.FFmpegError as error:
+            finding = f"({frame.format.name}) are of an odd kind ({error.strerror})"
+            raise no_conversion(self._name, finding) from None
 
 
 def _planes_agree(frame: VideoFrame, geometry: Geometry) -> bool:

@@ -135,6 +135,9 @@ def _metadata(
         height=size[0],
         width=size[1],
         codec=codec,
+        stored_height=size[0],
+        stored_width=size[1],
+        keyframe_seconds=tuple(number / fps for number in range(num_frames)),
     )
 
 

@@ -15,11 +15,21 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from videollm.video_clock import rounding_seconds
+from videollm.video_colour import check_colours
+from videollm.video_facts import StreamFacts, stream_facts
+from videollm.video_notes import Notes, note_contents, note_stamps
 from videollm.video_pass import MediaPass, threads_for
 from videollm.video_picture import Geometry, frame_geometry
 from videollm.video_refusals import check_size, encrypted, no_frame
 from videollm.video_source import MediaSource
-from videollm.video_stills import DEFAULT_FPS
+from videollm.video_timing import (
+    Stamp,
+    Timing,
+    declared_fps,
+    start_ticks,
+    timing_of_header,
+    timing_of_stamps,
+)
 
 __all__ = ["Survey", "survey_media"]
 
@@ -41,35 +51,11 @@ DECODE_TIMED_FORMATS = frozenset({"avi"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Timing:
-    """Hold the counts and times of a video.
-
-    Args:
-        num_frames: Frames in the file, at least 1.
-        duration_seconds: From the start of the first frame to the end of the last, above 0.
-        fps: Mean frames per second, above 0.
-        key_seconds: Rising times at which decoding can begin; empty if seeking is not safe.
-        frame_seconds: Rising times of all frames; empty if packets do not tell them.
-    """
-
-    num_frames: int
-    duration_seconds: float
-    fps: float
-    key_seconds: tuple[float, ...] = ()
-    frame_seconds: tuple[float, ...] = ()
-
-    @property
-    def last_seconds(self) -> float:
-        """Return when the last frame begins; 0 where its packet was not looked at."""
-        return self.frame_seconds[-1] if self.frame_seconds else 0.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Survey:
     """Hold what one look at a file tells.
 
     Args:
-        codec: Name of the decoder.
+        facts: What the file says of itself.
         geometry: How stored frames become upright pictures.
         timing: Counts and times.
         origin_ticks: Time stamp of the first frame that decodes, in units of the stream's time
@@ -81,7 +67,7 @@ class Survey:
         threads: How many threads should decode it.
     """
 
-    codec: str
+    facts: StreamFacts
     geometry: Geometry
     timing: Timing
     origin_ticks: int | None
@@ -92,14 +78,9 @@ class Survey:
     threads: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Stamp:
-    ticks: int | None
-    duration_ticks: int
-    is_keyframe: bool
-
-
-def survey_media(source: MediaSource, video_stream: int | None) -> tuple[Survey, MediaPass | None]:
+def survey_media(
+    source: MediaSource, video_stream: int | None, notes: Notes
+) -> tuple[Survey, MediaPass | None]:
     """Return what the packets of a source say, and the pass that read them, at its beginning.
 
     The pass is None where it would have to read the source again.
@@ -107,18 +88,19 @@ def survey_media(source: MediaSource, video_stream: int | None) -> tuple[Survey,
     Args:
         source: Where the bytes come from.
         video_stream: Which of the file's video streams, from 0; None chooses the best.
+        notes: Receives what is not in order.
 
     Raises:
         VideoError: The source cannot be opened, or not one frame of it decodes.
     """
     media = MediaPass(source, video_stream)
     try:
-        survey = _survey(source, media, threaded=True)
+        survey = _survey(source, media, notes, threaded=True)
         if survey.threads > 1 and media.has_errors:
             # Threads report damage late: one alone says where it is.
             media.close()
             media = MediaPass(source, video_stream)
-            survey = _survey(source, media, threaded=False)
+            survey = _survey(source, media, notes, threaded=False)
     except BaseException:
         media.close()
         raise
@@ -128,11 +110,11 @@ def survey_media(source: MediaSource, video_stream: int | None) -> tuple[Survey,
     return survey, None
 
 
-def _survey(source: MediaSource, media: MediaPass, *, threaded: bool) -> Survey:
+def _survey(source: MediaSource, media: MediaPass, notes: Notes, *, threaded: bool) -> Survey:
     container, stream = media.container, media.stream
     decode_timed = bool(set(container.format.name.split(",")) & DECODE_TIMED_FORMATS)
     believed = _header_is_believed(source, container, stream)
-    stamps = [] if believed else _stamps(media, decode_timed)
+    stamps, num_hidden = ([], 0) if believed else _stamps(media, decode_timed)
     threads = 1
     if threaded and not decode_timed:
         context = stream.codec_context
@@ -144,17 +126,20 @@ def _survey(source: MediaSource, media: MediaPass, *, threaded: bool) -> Survey:
         raise encrypted(source.name, stream)
     if first is None:
         raise no_frame(source, stream)
+    check_colours(source.name, first)
     geometry = frame_geometry(first, stream.sample_aspect_ratio)
     check_size(source.name, geometry.width, geometry.height, source.max_pixels)
     origin = first.dts if decode_timed else first.pts
+    seekable = _is_seekable(container, stream)
+    note_contents(notes, stream, first, geometry)
     if believed:
-        timing = _timing_of_header(container, stream, origin)
+        timing = timing_of_header(container, stream, origin, seekable=seekable)
     else:
-        seekable = _is_seekable(container, stream)
-        start = _start_ticks(stamps, origin, decode_timed)
-        timing = _timing_of_stamps(stream, stamps, start, seekable=seekable)
+        start = start_ticks(stamps, origin, decode_timed)
+        timing = timing_of_stamps(stream, stamps, start, seekable=seekable)
+        note_stamps(notes, container, stream, stamps=stamps, num_hidden=num_hidden, timing=timing)
     return Survey(
-        codec=stream.codec_context.name,
+        facts=stream_facts(stream, first),
         geometry=geometry,
         timing=timing,
         origin_ticks=origin,
@@ -168,18 +153,16 @@ def _survey(source: MediaSource, media: MediaPass, *, threaded: bool) -> Survey:
     )
 
 
-def declared_fps(stream: VideoStream) -> float:
-    """Return the rate that the file declares, or 25 where it declares none."""
-    rate = stream.average_rate or stream.guessed_rate
-    return float(rate) if rate else DEFAULT_FPS
-
-
-def _stamps(media: MediaPass, decode_timed: bool) -> list[_Stamp]:
-    return [
-        _Stamp(packet.dts if decode_timed else packet.pts, packet.duration or 0, packet.is_keyframe)
-        for packet in media.read_ahead()
-        if packet.size > 0 and not packet.is_discard
-    ]
+def _stamps(media: MediaPass, decode_timed: bool) -> tuple[list[Stamp], int]:
+    """Return the stamps of the packets that are shown, and how many an edit list hides."""
+    stamps, num_hidden = [], 0
+    for packet in media.read_ahead():
+        if packet.is_discard:
+            num_hidden += packet.size > 0
+        elif packet.size > 0:
+            ticks = packet.dts if decode_timed else packet.pts
+            stamps.append(Stamp(ticks, packet.duration or 0, packet.is_keyframe))
+    return stamps, num_hidden
 
 
 def _first_frame(media: MediaPass, threads: int) -> VideoFrame | None:
@@ -206,68 +189,3 @@ def _is_seekable(container: InputContainer, stream: VideoStream) -> bool:
     if container.format.name == "mpegts":
         return stream.codec_context.name in SEEKABLE_IN_MPEGTS
     return bool(set(container.format.name.split(",")) & SEEKABLE_FORMATS)
-
-
-def _start_ticks(stamps: list[_Stamp], origin: int | None, decode_timed: bool) -> int | None:
-    """Return the stamp that counts as 0 s, or None where the stamps are of no use."""
-    ticks = [stamp.ticks for stamp in stamps if stamp.ticks is not None]
-    if origin is None or len(ticks) < len(stamps) or max(ticks, default=origin) < origin:
-        return None
-    # Packets before the first frame that decodes show nothing.
-    return min(ticks) if decode_timed else origin
-
-
-def _timing_of_stamps(
-    stream: VideoStream, stamps: list[_Stamp], start: int | None, *, seekable: bool
-) -> Timing:
-    base = stream.time_base or Fraction(1, 1000)
-    declared = declared_fps(stream)
-    # Two packets with one stamp are one frame: its second field, or padding.
-    shown = {
-        stamp.ticks: stamp
-        for stamp in stamps
-        if stamp.ticks is not None and start is not None and stamp.ticks >= start
-    }
-    if not shown or start is None:
-        num_frames = max(len(stamps), 1)
-        return Timing(num_frames=num_frames, duration_seconds=num_frames / declared, fps=declared)
-    last_ticks = max(shown)
-    last_duration = float(shown[last_ticks].duration_ticks * base) or 1 / declared
-    duration = float((last_ticks - start) * base) + last_duration
-    measured = len(shown) / duration
-    is_unique = len({stamp.ticks for stamp in stamps}) == len(stamps)
-    return Timing(
-        num_frames=len(shown),
-        duration_seconds=duration,
-        fps=declared if abs(declared - measured) <= 0.1 * measured else measured,
-        key_seconds=tuple(
-            float((ticks - start) * base)
-            for ticks in sorted(shown)
-            if seekable and is_unique and shown[ticks].is_keyframe
-        ),
-        frame_seconds=tuple(float((ticks - start) * base) for ticks in sorted(shown)),
-    )
-
-
-def _timing_of_header(container: InputContainer, stream: VideoStream, origin: int | None) -> Timing:
-    base = stream.time_base or Fraction(1, 1000)
-    if stream.duration:
-        duration = float(stream.duration * base)
-    else:
-        duration = (container.duration or 0) / av.time_base
-    fps = declared_fps(stream)
-    try:
-        # Matroska reads its index only when the first seek asks for it.
-        container.seek(0)
-        keys = [entry.timestamp for entry in stream.index_entries if entry.is_keyframe]
-    except av.FFmpegError:
-        keys = []
-    seekable = origin is not None and _is_seekable(container, stream)
-    return Timing(
-        num_frames=stream.frames or max(round(duration * fps), 1),
-        duration_seconds=duration,
-        fps=fps,
-        key_seconds=tuple(
-            max(float((ticks - (origin or 0)) * base), 0.0) for ticks in sorted(keys) if seekable
-        ),
-    )

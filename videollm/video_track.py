@@ -7,7 +7,7 @@ Legend: H height, W width.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
@@ -39,6 +39,20 @@ class VideoMetadata:
         width: Likewise.
         codec: Name of the decoder, or `array`, `images` or `webp`.
         rotation_degrees: Counterclockwise turn from stored to upright, in [-180, 180].
+        interlaced: Whether a frame holds the lines of two moments, by the header and the first
+            frame. They are shown as they are.
+        container: Name of the container's format; empty where there is none.
+        pixel_format: Name of the format of stored frames; empty where that is not known.
+        stored_height: Of a frame before it is turned and stretched, in pixels; 0 likewise.
+        stored_width: Likewise.
+        pixel_aspect: Width of a stored pixel over its height, as the file says.
+        colour: What the stored numbers stand for, and what is assumed where the file is mute.
+        audio: Codec, rate and channels of each stream of sound.
+        keyframe_seconds: Rising times of the frames that decode alone; empty where that is not
+            known, as of live sources, of remote files without an index, and of packets without
+            times.
+        warnings: What is not in order and how it was repaired, one sentence each. More may come
+            while frames are read.
         backend: What decodes it, with its version, such as `pyav 18.1.0`; `none` for frames in
             memory and folders, which need no decoder.
     """
@@ -51,6 +65,16 @@ class VideoMetadata:
     width: int
     codec: str
     rotation_degrees: int = 0
+    interlaced: bool = False
+    container: str = ""
+    pixel_format: str = ""
+    stored_height: int = 0
+    stored_width: int = 0
+    pixel_aspect: float = 1.0
+    colour: str = ""
+    audio: tuple[str, ...] = ()
+    keyframe_seconds: tuple[float, ...] = field(default=(), repr=False)
+    warnings: tuple[str, ...] = ()
     backend: str = "none"
 
 

@@ -11,8 +11,8 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Any, Self
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from videollm import sampling
 from videollm.clip import Clip
+from videollm.closing import Closing
 from videollm.errors import RequestError, VideoError
 from videollm.video import VideoReader, VideoSource
 from videollm.video_limits import DecodeLimits
@@ -88,10 +89,12 @@ class WorkerReader:
         request = {"do": "read", "times": times, "max_side": max_side}
         reply, shared = self._worker.ask(self._name, "reading it", request, None, seconds=seconds)
         assert shared is not None, "frames come in shared memory"
+        self._metadata = replace(self._metadata, warnings=tuple(reply["warnings"]))
         return Clip(
             frames=_take_frames(shared, reply["shape"]),
             pts_seconds=torch.tensor(reply["seconds"], dtype=torch.float64),
             backend=self._metadata.backend,
+            warnings=self._metadata.warnings,
         )
 
     def close(self) -> None:
@@ -99,7 +102,7 @@ class WorkerReader:
         self._closed = True
 
 
-class DecodeWorker:
+class DecodeWorker(Closing):
     """Hold a process that decodes, and replace it whenever a video ends it; a context manager.
 
     The process starts at once in the background, serves one video at a time while other threads
@@ -176,42 +179,19 @@ class DecodeWorker:
             finally:
                 reader.close()
 
-    def load_clip(
-        self,
-        source: VideoSource,
-        *,
-        num_frames: int = sampling.DEFAULT_NUM_FRAMES,
-        fps: float | None = None,
-        max_frames: int = sampling.DEFAULT_MAX_FRAMES,
-        start_seconds: float | None = None,
-        end_seconds: float | None = None,
-        max_side: int | None = None,
-    ) -> Clip:
+    def load_clip(self, source: VideoSource, **options: Any) -> Clip:
         """Return a clip of a video, exactly as `videollm.sampling.load_clip` does.
 
         Args:
             source: Anything that `VideoReader.open` takes and that is not live.
-            num_frames: As there, and so are the others.
-            fps: Frames per second.
-            max_frames: With `fps`.
-            start_seconds: In [0, duration).
-            end_seconds: Above the start.
-            max_side: In pixels.
+            options: The further arguments of `videollm.sampling.load_clip`.
 
         Raises:
             VideoError: The source cannot be read as video, or goes beyond a limit.
             RequestError: A number is out of its range.
         """
         with self.open(source) as reader:
-            return sampling.load_clip(
-                reader,
-                num_frames=num_frames,
-                fps=fps,
-                max_frames=max_frames,
-                start_seconds=start_seconds,
-                end_seconds=end_seconds,
-                max_side=max_side,
-            )
+            return sampling.load_clip(reader, **options)
 
     def ask(
         self,
@@ -258,17 +238,6 @@ class DecodeWorker:
         self._closed = True
         if self._process is not None:
             self._process.stop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _raise_refusal(name: str, reply: dict[str, Any]) -> None:

@@ -140,7 +140,9 @@ class Server:
         except BaseException:
             os.close(shared)
             raise
-        return {"shape": [len(times), *frame_shape], "seconds": seconds}, shared
+        warnings = self._reader.metadata.warnings
+        reply = {"shape": [len(times), *frame_shape], "seconds": seconds, "warnings": warnings}
+        return reply, shared
 
 
 class _Logs(logging.Handler):

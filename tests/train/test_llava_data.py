@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.videollm.drawn import draw_video, numbered_frames, numbers_of
-from videollm.errors import DataError
+from videollm.errors import DataError, RecipeError
+from videollm.train.decoding import DecodeArguments
 from videollm.train.examples import BAD_SAMPLES_FILE, BadSamples
 from videollm.train.llava_data import (
     LlavaDialogues,
@@ -62,6 +64,23 @@ def test_part_of_a_video_is_read(tmp_path: Path, media: Path) -> None:
     (example,) = load(write(tmp_path, [record]), media)
     assert example.clip is not None
     assert set(numbers_of(example.clip.frames)) <= set(range(15, 19))
+
+
+def test_a_limit_on_time_gives_the_same_clips_or_a_bad_sample(tmp_path: Path, media: Path) -> None:
+    record = {"video": "good.mp4", "start": 0.2, "conversations": GOOD}
+    path = write(tmp_path, [record, {"conversations": [{"from": "human", "value": "Hi"}, GOOD[1]]}])
+    folders = {"media_folder": media, "output": path.parent / "out"}
+    limited = LlavaDialogues([path], num_frames=4, max_bad=0.5, decode_seconds=60.0, **folders)
+    ours, theirs = load(path, media)[0].clip, limited[0].clip
+    assert ours is not None
+    assert theirs is not None
+    assert torch.equal(ours.frames, theirs.frames)
+    assert torch.equal(ours.pts_seconds, theirs.pts_seconds)
+    hurried = LlavaDialogues([path], num_frames=4, max_bad=0.5, decode_seconds=1e-4, **folders)
+    assert hurried[0].clip is None, "the next one stands in"
+    assert "took more than 0.0001 s" in reported(path)[0]["reason"]
+    with pytest.raises(RecipeError, match="decode_seconds: 0 given; above 0, or null"):
+        DecodeArguments(decode_seconds=0)
 
 
 def test_image_tag_means_the_video_and_missing_tag_puts_it_first(media: Path) -> None:

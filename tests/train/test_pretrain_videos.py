@@ -14,6 +14,7 @@ from tests.train.runs import losses, refusal, run, write_videos
 from tests.videollm.drawn import draw_video
 from videollm.encoder import VideoMAPConfig
 from videollm.errors import RecipeError
+from videollm.sampling import load_clip
 from videollm.train.augment import Augment
 from videollm.train.examples import BAD_SAMPLES_FILE
 from videollm.train.masks import MaskDrawer
@@ -120,6 +121,19 @@ def test_repeats_are_views_of_one_reading(folder: Path, tmp_path: Path) -> None:
     assert not torch.equal(batch["pixel_values"][0], batch["pixel_values"][1])
     assert torch.equal(collator([files[6]])["pixel_values"], batch["pixel_values"][3:])
     assert not torch.equal(files[1].views, files[6].views)
+
+
+@pytest.mark.parametrize("sampling", ["keyframes", "scenes"])
+def test_every_clip_has_its_frames_whatever_the_policy(folder: Path, sampling: str) -> None:
+    policy = ClipPolicy(num_frames=6, sampling=sampling, frame_stride=1)
+    assert not ViewArguments(sampling=sampling).is_random
+    for path in sorted(folder.iterdir()):
+        entry = VideoEntry(source=path, name=path.name)
+        clip = policy.read(entry, rng=np.random.default_rng(0))
+        chosen = load_clip(path, sampling=sampling, num_frames=6)
+        assert len(clip) == 6
+        assert set(clip.pts_seconds.tolist()) == set(chosen.pts_seconds.tolist())
+        assert torch.equal(policy.read(entry).frames, clip.frames)
 
 
 def test_a_video_that_takes_too_long_is_bad_and_the_run_goes_on(

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from tests.videollm.drawn import draw_video, numbered_frames, numbers_of
 from videollm.errors import RequestError
-from videollm.sampling import sample_uniform
+from videollm.sampling_policies import sample_segments, sample_uniform
 from videollm.train import views
-from videollm.train.views import dense_times, segment_times
+from videollm.train.views import dense_times
 from videollm.transforms import preprocess_frames
 from videollm.video import VideoReader
 from videollm.video_track import VideoMetadata
@@ -45,7 +45,7 @@ def test_random_times_lie_in_their_segments(
 ) -> None:
     metadata = metadata_of(length)
     start = begin * metadata.duration_seconds
-    times = segment_times(
+    times = sample_segments(
         metadata, num_frames, rng=np.random.default_rng(seed), start_seconds=start
     )
     segment = (metadata.duration_seconds - start) / num_frames
@@ -53,7 +53,7 @@ def test_random_times_lie_in_their_segments(
     assert times == sorted(times)
     for place, time in enumerate(times):
         assert start + place * segment - 1e-9 <= time <= start + (place + 1) * segment + 1e-9
-    again = segment_times(
+    again = sample_segments(
         metadata, num_frames, rng=np.random.default_rng(seed), start_seconds=start
     )
     assert times == again
@@ -61,7 +61,7 @@ def test_random_times_lie_in_their_segments(
 
 def test_random_times_fill_their_segments() -> None:
     rng = np.random.default_rng(0)
-    drawn = np.array([segment_times(metadata_of(40, 10.0), 4, rng=rng) for _ in range(500)])
+    drawn = np.array([sample_segments(metadata_of(40, 10.0), 4, rng=rng) for _ in range(500)])
     places = drawn - np.arange(4)
     assert (places.min(axis=0) < 0.05).all()
     assert (places.max(axis=0) > 0.95).all()
@@ -74,11 +74,11 @@ def test_clips_interleave_evenly_and_one_has_the_centres(
     length: int, num_frames: int, num_clips: int
 ) -> None:
     metadata = metadata_of(length)
-    assert segment_times(metadata, num_frames) == sample_uniform(metadata, num_frames)
+    assert sample_segments(metadata, num_frames) == sample_uniform(metadata, num_frames)
     times = [
         time
         for clip in range(num_clips)
-        for time in segment_times(metadata, num_frames, clip=clip, num_clips=num_clips)
+        for time in sample_segments(metadata, num_frames, clip=clip, num_clips=num_clips)
     ]
     assert sorted(times) == pytest.approx(sample_uniform(metadata, num_frames * num_clips))
 
@@ -135,7 +135,7 @@ def test_a_video_shorter_than_its_window_is_shown_whole_and_said(
     assert "a.mp4: 4 frames every 4 need 13 frames, 12 there; spread" in caplog.text
     for clip in (0, 1):
         view = {"clip": clip, "num_clips": 2}
-        assert dense_times(short, 4, 4, **view) == segment_times(short, 4, **view)
+        assert dense_times(short, 4, 4, **view) == sample_segments(short, 4, **view)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_times_that_make_no_sense_are_refused(options: dict[str, object], findin
     del options["stride"]
     if "stride" not in finding:
         with pytest.raises(RequestError, match=finding):
-            segment_times(metadata_of(60), **options)
+            sample_segments(metadata_of(60), **options)
 
 
 @pytest.mark.parametrize(("height", "width"), [(20, 30), (33, 20), (20, 20), (20, 21)])

@@ -1,6 +1,7 @@
 """Videos drawn by the tests: every frame carries its own number as eight bars, black or white."""
 
 import io
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import av
@@ -77,6 +78,89 @@ def draw_video(
                 frame.pts, frame.time_base = ticks[number], Fraction(1, 1000)
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def draw_stored(
+    levels: Sequence[Sequence[int]],
+    pixel_format: str,
+    *,
+    codec: str = "ffv1",
+    container: str = "matroska",
+    height: int = 48,
+    width: int = 64,
+    matrix: int | None = None,
+    color_range: int | None = None,
+    num_frames: int = 2,
+) -> bytes:
+    """Return a video of one colour, given as it is stored.
+
+    Args:
+        levels: For each plane the samples that it repeats; two bytes each where they are deeper.
+        pixel_format: Of the planes.
+        codec: Name of the encoder.
+        container: Name of the format.
+        height: Of the frames.
+        width: Likewise.
+        matrix: Number of the matrix that the file states; None leaves it out.
+        color_range: 1 for limited, 2 for full; None leaves it out.
+        num_frames: How many frames.
+    """
+    frame = av.VideoFrame(width, height, pixel_format)
+    is_deep = max(component.bits for component in frame.format.components) > 8
+    for plane, samples in zip(frame.planes, levels, strict=True):
+        kind = "<u2" if is_deep or "555" in pixel_format or "565" in pixel_format else "u1"
+        num_samples = plane.buffer_size // np.dtype(kind).itemsize
+        plane.update(np.resize(np.array(samples, kind), num_samples).tobytes())
+    file = io.BytesIO()
+    with av.open(file, "w", format=container) as output:
+        stream = output.add_stream(codec, rate=25, options={"qp": "0"} if "264" in codec else {})
+        stream.height, stream.width, stream.pix_fmt = height, width, pixel_format
+        if matrix is not None:
+            stream.codec_context.colorspace = frame.colorspace = matrix
+        if color_range is not None:
+            stream.codec_context.color_range = frame.color_range = color_range
+        for number in range(num_frames):
+            frame.pts = number
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def remux(
+    data: bytes,
+    container: str,
+    *,
+    shift: Callable[[int], int] = lambda number: 0,
+    options: dict[str, str] | None = None,
+    bitstream_filter: str | None = None,
+) -> bytes:
+    """Return the packets of a video in another container.
+
+    Args:
+        data: The video; where packets are shifted, one without B frames.
+        container: Name of the format.
+        shift: Returns by how many frames packet i is early or late.
+        options: For the container.
+        bitstream_filter: What is done to each packet.
+    """
+    file = io.BytesIO()
+    with (
+        av.open(io.BytesIO(data)) as source,
+        av.open(file, "w", format=container, options=options or {}) as output,
+    ):
+        stream = source.streams.video[0]
+        copy = output.add_stream_from_template(stream)
+        change = av.BitStreamFilterContext(bitstream_filter or "null", stream)
+        for number, packet in enumerate(source.demux(stream)):
+            if packet.size == 0:
+                continue
+            ticks = round(shift(number) / (stream.average_rate or 25) / packet.time_base)
+            if packet.pts is not None and packet.dts is not None:
+                packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+            for changed in change.filter(packet):
+                changed.stream = copy
+                output.mux(changed)
     return file.getvalue()
 
 

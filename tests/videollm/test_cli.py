@@ -7,7 +7,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -39,9 +39,10 @@ class FakeAnswer:
     timings: dict[str, float] = field(default_factory=lambda: {"total": 1.0})
     device: str = "cpu"
     scan_backend: str = "cpu"
+    warnings: tuple[str, ...] = ("its tags are not UTF-8",)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "warnings"}
 
 
 class FakeVideoLLM:
@@ -101,7 +102,8 @@ def test_ask_prints_the_answer_alone(
     assert main(["ask", clip, "What is it?"]) == 0
     captured = capsys.readouterr()
     assert captured.out == "caf\u00e9\n"
-    assert captured.err == "a library prints\na log line\n"
+    warning = f"{clip}: its tags are not UTF-8"
+    assert captured.err == f"a library prints\na log line\n{warning}\n"
 
 
 def test_ask_json_is_the_answer_s_fields_and_nothing_else(
@@ -127,17 +129,24 @@ def test_real_answer_has_the_promised_fields() -> None:
         video_backend="pyav 18.1.0",
     )
     assert set(answer.to_dict()) == ANSWER_FIELDS
+    told = replace(answer, warnings=("its tags are not UTF-8",)).to_dict()
+    assert set(told) == {*ANSWER_FIELDS, "warnings"}
 
 
 def test_ask_passes_every_option_on(fake: type[FakeVideoLLM], clip: str) -> None:
     words = ["--model", "m", "--adapter", "a", "--device", "cpu", "--dtype", "float32"]
     assert main(["ask", clip, "Q?", *words, "--num-frames", "4", "--max-new-tokens", "9"]) == 0
     assert main(["ask", clip, "Q?", "--fps", "2.5"]) == 0
+    assert main(["ask", clip, "Q?", "--sampling", "scenes", "--start", "0.1", "--end", "2"]) == 0
+    part = {"start_seconds": 0.1, "end_seconds": 2.0}
+    no_frames = dict.fromkeys(("num_frames", "fps", "sampling", *part))
     assert fake.calls == [
         ("load", "m", {"adapter": "a", "device": "cpu", "dtype": "float32"}),
-        ("ask", clip, "Q?", {"num_frames": 4, "fps": None, "max_new_tokens": 9}),
+        ("ask", clip, "Q?", {**no_frames, "num_frames": 4, "max_new_tokens": 9}),
         ("load", "demo", {"adapter": None, "device": "auto", "dtype": "auto"}),
-        ("ask", clip, "Q?", {"num_frames": None, "fps": 2.5, "max_new_tokens": 64}),
+        ("ask", clip, "Q?", {**no_frames, "fps": 2.5, "max_new_tokens": 64}),
+        ("load", "demo", {"adapter": None, "device": "auto", "dtype": "auto"}),
+        ("ask", clip, "Q?", {**no_frames, **part, "sampling": "scenes", "max_new_tokens": 64}),
     ]
 
 
@@ -148,6 +157,8 @@ def test_ask_passes_every_option_on(fake: type[FakeVideoLLM], clip: str) -> None
         (["ask", "CLIP", "Q?", "--fps", "0"], "--fps is 0: it must be above 0"),
         (["ask", "CLIP", "Q?", "--fps", "nan"], "--fps is nan"),
         (["ask", "CLIP", "Q?", "--fps", "1", "--num-frames", "2"], "choose one"),
+        (["ask", "CLIP", "Q?", "--sampling", "all"], "choose uniform, fps, keyframes, scenes"),
+        (["ask", "CLIP", "Q?", "--sampling", "fps"], "say how many a second"),
         (["ask", "CLIP", "Q?", "--num-frames", "0"], "'--num-frames'"),
         (["ask", "CLIP", "Q?", "--model", "unknown"], "unknown: no such model; give 'demo'"),
         (["ask", "no-such.mp4", "Q?"], "no-such.mp4: "),

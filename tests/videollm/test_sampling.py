@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from tests.videollm.drawn import draw_video, numbered_frames, numbers_of
 from videollm.errors import RequestError, VideoError
-from videollm.sampling import load_clip, sample_fps, sample_uniform
+from videollm.sampling import load_clip
+from videollm.sampling_policies import sample_fps, sample_uniform
 from videollm.video import VideoReader
 from videollm.video_track import VideoMetadata
 

@@ -16,7 +16,8 @@ from videollm import video_backends, video_indexed
 from videollm.answer import AnswerRecord
 from videollm.clip import Clip
 from videollm.errors import RequestError, VideoError
-from videollm.sampling import load_clip, sample_uniform
+from videollm.sampling import load_clip
+from videollm.sampling_policies import sample_uniform
 from videollm.video import VideoReader
 from videollm.video_backends import BACKENDS, VARIABLE, choose_backend, probe_backends
 

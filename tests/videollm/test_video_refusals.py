@@ -13,10 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.videollm.drawn import draw_video, numbered_frames, numbers_of
+from tests.videollm.drawn import draw_video, numbered_frames, numbers_of, remux
 from videollm.errors import RequestError, VideoError
 from videollm.sampling import load_clip
 from videollm.video import VideoReader
+from videollm.video_backends import BACKENDS
 
 NUM_FRAMES = 12
 ENCODINGS = {
@@ -101,6 +102,39 @@ def test_frames_that_grow_midway_are_refused_before_they_are_decoded() -> None:
         assert numbers_of(reader.read([0.0, 1 / 30]).frames) == [0, 1]
         last = reader.read([99.0])
     assert last.pts_seconds.item() < 5 / 30
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file whose frames grow far behind what a decoder looks at first."""
+    noise = np.random.default_rng(0).integers(0, 255, (180, 192, 192, 1), dtype=np.uint8)
+    options = {"bf": "0", "qp": "1", "g": "50", "preset": "ultrafast"}
+    small = draw_video(noise.repeat(3, axis=3), container="mpegts", options=options)
+    large = draw_video(
+        numbered_frames(5, height=512, width=512), container="mpegts", options=options
+    )
+    path = tmp_path_factory.mktemp("grown") / "grown.ts"
+    path.write_bytes(small + remux(large, "mpegts", shift=lambda _: 180))
+    return path
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_most_pixels_are_the_same_for_all(backend: str, grown: Path, tmp_path: Path) -> None:
+    pytest.importorskip("av" if backend == "pyav" else backend)
+    path = tmp_path / "a.mp4"
+    path.write_bytes(draw_video(numbered_frames(3)))
+    with VideoReader.open(path, backend=backend, max_pixels=64 * 32) as reader:
+        assert numbers_of(reader.read([0.0]).frames) == [0]
+    with pytest.raises(VideoError, match="its frames are 64x32 pixels"):
+        VideoReader.open(path, backend=backend, max_pixels=64 * 32 - 1)
+    with VideoReader.open(grown, backend=backend) as reader:
+        assert reader.metadata.num_frames == 185
+    if backend == "pyav":
+        with VideoReader.open(grown, backend=backend, max_pixels=512 * 512 - 1) as reader:
+            assert reader.read([99.0]).pts_seconds.item() < 180 / 30
+    else:
+        with pytest.raises(VideoError, match=f"{backend} .*keyframe is damaged or too large"):
+            VideoReader.open(grown, backend=backend, max_pixels=512 * 512 - 1)
 
 
 def test_an_encrypted_video_is_called_so() -> None:

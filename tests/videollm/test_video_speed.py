@@ -34,7 +34,7 @@ def test_planes_hold_the_values_of_packed_pixels(name: str) -> None:
                 interpolation=CONVERSION,
                 dst_color_range="JPEG",
             )
-            picture = Painter(geometry).picture(stored)
+            picture = Painter(geometry, "noise").picture(stored)
             assert np.array_equal(picture.permute(1, 2, 0).numpy(), packed), (height, width, shown)
 
 
