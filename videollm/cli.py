@@ -17,6 +17,7 @@ import typer
 from videollm import __version__
 from videollm.cli_convert import convert_app
 from videollm.cli_forward import PROGRAMS, Program, run_program
+from videollm.cli_share import add_share_commands
 from videollm.errors import RequestError, VideoLLMError
 from videollm.runtime import configure_logging
 
@@ -48,6 +49,10 @@ app.add_typer(convert_app, name="convert")
 ModelOption = Annotated[str, typer.Option("--model", help="Name or folder of a model.")]
 AdapterOption = Annotated[
     str | None, typer.Option("--adapter", help="Folder of a LoRA adapter to put on the model.")
+]
+QuantizationOption = Annotated[
+    str | None,
+    typer.Option("--quantization", help="nf4 (4 bits) or int8, of the LLM  [default: none]."),
 ]
 NumFramesOption = Annotated[
     int | None,
@@ -88,6 +93,7 @@ def ask(
     as_json: Annotated[bool, typer.Option("--json", help="Print all about it as JSON.")] = False,
     model: ModelOption = "demo",
     adapter: AdapterOption = None,
+    quantization: QuantizationOption = None,
     num_frames: NumFramesOption = None,
     fps: FpsOption = None,
     max_new_tokens: MaxNewTokensOption = 64,
@@ -101,7 +107,7 @@ def ask(
     # Libraries that print would spoil the one thing that belongs on stdout.
     with contextlib.redirect_stdout(sys.stderr):
         _require_readable(video)
-        loaded = _load(model, adapter=adapter, device=device, dtype=dtype)
+        loaded = _load(model, adapter, quantization, device=device, dtype=dtype)
         answer = loaded.ask(
             video, question, num_frames=num_frames, fps=fps, max_new_tokens=max_new_tokens
         )
@@ -113,6 +119,7 @@ def chat(
     video: Annotated[str | None, typer.Argument(metavar="[VIDEO]", help="A video file.")] = None,
     model: ModelOption = "demo",
     adapter: AdapterOption = None,
+    quantization: QuantizationOption = None,
     num_frames: NumFramesOption = None,
     fps: FpsOption = None,
     max_new_tokens: MaxNewTokensOption = 256,
@@ -126,7 +133,7 @@ def chat(
     with contextlib.redirect_stdout(sys.stderr):
         if video is not None:
             _require_readable(video)
-        loaded = _load(model, adapter=adapter, device=device, dtype=dtype)
+        loaded = _load(model, adapter, quantization, device=device, dtype=dtype)
     conversation = TerminalChat(
         loaded,
         video=video,
@@ -196,6 +203,7 @@ def _add_program(program: Program) -> None:
 
 for _program in PROGRAMS:
     _add_program(_program)
+add_share_commands(app)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -235,10 +243,14 @@ def _usage_message(error: Exception) -> str:
     return f"{usage.format_message().rstrip('.')}; '{command} --help' shows what there is"
 
 
-def _load(model: str, *, adapter: str | None, device: str, dtype: str) -> "VideoLLM":
+def _load(
+    model: str, adapter: str | None, quantization: str | None, *, device: str, dtype: str
+) -> "VideoLLM":
     from videollm.api import VideoLLM
 
-    return VideoLLM.from_pretrained(model, adapter=adapter, device=device, dtype=dtype)
+    return VideoLLM.from_pretrained(
+        model, adapter=adapter, quantization=quantization, device=device, dtype=dtype
+    )
 
 
 def _require_readable(video: str) -> None:

@@ -131,12 +131,17 @@ def test_real_answer_has_the_promised_fields() -> None:
 
 def test_ask_passes_every_option_on(fake: type[FakeVideoLLM], clip: str) -> None:
     words = ["--model", "m", "--adapter", "a", "--device", "cpu", "--dtype", "float32"]
+    words += ["--quantization", "nf4"]
     assert main(["ask", clip, "Q?", *words, "--num-frames", "4", "--max-new-tokens", "9"]) == 0
     assert main(["ask", clip, "Q?", "--fps", "2.5"]) == 0
     assert fake.calls == [
-        ("load", "m", {"adapter": "a", "device": "cpu", "dtype": "float32"}),
+        ("load", "m", {"adapter": "a", "quantization": "nf4", "device": "cpu", "dtype": "float32"}),
         ("ask", clip, "Q?", {"num_frames": 4, "fps": None, "max_new_tokens": 9}),
-        ("load", "demo", {"adapter": None, "device": "auto", "dtype": "auto"}),
+        (
+            "load",
+            "demo",
+            {"adapter": None, "quantization": None, "device": "auto", "dtype": "auto"},
+        ),
         ("ask", clip, "Q?", {"num_frames": None, "fps": 2.5, "max_new_tokens": 64}),
     ]
 
