@@ -27,7 +27,7 @@ __all__ = [
 
 QUANTIZATIONS = ("nf4", "int8")
 _PACKAGES = ("bitsandbytes", "accelerate")
-_MARKS = ("is_loaded_in_4bit", "is_loaded_in_8bit", "is_quantized", "hf_quantizer")
+_MARKS = ("is_loaded_in_4bit", "is_loaded_in_8bit")
 
 
 def quantization_config(name: str, dtype: "torch.dtype") -> object:
@@ -79,11 +79,14 @@ def sparing(quantization: object, modules: list[str]) -> object:
 
 def is_quantized(model: nn.Module) -> bool:
     """Return whether part of a model is quantized."""
-    return bool(getattr(model, "is_quantized", False))
+    return any(getattr(model, mark, False) for mark in _MARKS)
 
 
 def mark_quantized(model: nn.Module, language_model: nn.Module) -> None:
     """Tell a model that its language model was quantized, as peft and the Trainer ask the model.
+
+    transformers' own mark, `hf_quantizer`, stays with the language model: where a model has it,
+    `save_pretrained` passes over the state that it is given.
 
     Args:
         model: The whole model.
