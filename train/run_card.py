@@ -41,7 +41,7 @@ _SETTING_KEYS = (
     "warmup_steps",
     "weight_decay",
     "neftune_noise_alpha",
-    "gradient_checkpointing",
+    "activation_checkpointing",
     "per_device_train_batch_size",
     "gradient_accumulation_steps",
     "seed",
