@@ -160,8 +160,8 @@ def _values_of(model: "VideoLLMForConditionalGeneration") -> dict[str, Any]:
     """Return (tensors, _VALUES) float32 of each part, in the order of the tensors' names."""
     parts: dict[str, list[Tensor]] = {}
     for part, tensor in _tensors(model):
-        flat = tensor.detach().flatten()
-        places = torch.linspace(0, flat.numel() - 1, _VALUES, device=flat.device).long()
+        flat = tensor.detach().reshape(-1)
+        places = [(flat.numel() - 1) * place // (_VALUES - 1) for place in range(_VALUES)]
         parts.setdefault(part, []).append(flat[places].float().cpu())
     if is_quantized(model):
         parts.pop("text_linear", None)

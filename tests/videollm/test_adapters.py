@@ -9,9 +9,16 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from tests.tiny import logits, shake, tiny_inputs, tiny_videollm
-from videollm.adapter_record import ADAPTER_WEIGHTS, describe_base, read_record, write_record
+from videollm.adapter_record import (
+    ADAPTER_WEIGHTS,
+    compare_base,
+    describe_base,
+    read_record,
+    write_record,
+)
 from videollm.errors import ModelError
 from videollm.loading import load_model, merge_model, resolve_model
 from videollm.lora import LoraShape, attach_lora, load_adapter, merge_adapter, save_adapter
@@ -130,6 +137,14 @@ def test_a_base_is_known_again_in_every_number_format(
 ) -> None:
     trained(base, tmp_path, LoraShape(rank=2))
     load_adapter(VideoLLMForConditionalGeneration.from_pretrained(base).to(dtype), tmp_path)
+
+
+def test_the_record_reads_tensors_too_long_for_a_float_to_count(tiny_llm: Path) -> None:
+    model, _ = tiny_videollm(tiny_llm)
+    model.projector.register_parameter(
+        "long", nn.Parameter(torch.zeros(1).expand(2**24 + 2), requires_grad=False)
+    )
+    assert compare_base(describe_base(model), model) == []
 
 
 def test_a_peft_folder_of_others_loads_with_a_warning(
