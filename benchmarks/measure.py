@@ -13,7 +13,16 @@ from typing import Any, TypeVar
 
 from videollm.runtime import environment_report
 
-__all__ = ["Cost", "apart", "cost_of", "interleaved_seconds", "save", "source_commit"]
+__all__ = [
+    "Cost",
+    "apart",
+    "cost_of",
+    "forget_peak",
+    "interleaved_seconds",
+    "resident_bytes",
+    "save",
+    "source_commit",
+]
 
 Result = TypeVar("Result")
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,10 +70,10 @@ def cost_of(work: Callable[[], object], *, max_repeats: int = 3, enough_seconds:
     Returns:
         Best time of all runs, peak of the first.
     """
-    before = _resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here
+    before = resident_bytes("VmRSS")
+    forget_peak()
     times = [_seconds(work)]
-    peak = _resident("VmHWM") - before
+    peak = resident_bytes("VmHWM") - before
     while len(times) < max_repeats and sum(times) < enough_seconds:
         times.append(_seconds(work))
     return Cost(seconds=min(times), peak_bytes=max(0, peak))
@@ -116,8 +125,13 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _resident(field: str) -> int:
-    """Return a field of /proc/self/status in bytes."""
+def forget_peak() -> None:
+    """Let the peak of this process's resident memory start from here."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def resident_bytes(field: str) -> int:
+    """Return "VmRSS", what this process holds now, or "VmHWM", its peak, in bytes."""
     match = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert match is not None
     return int(match[1]) * 1024

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 MAX_BYTES = 30 * 1000 * 1000
 ADAPTER = "adapter"
@@ -26,9 +27,10 @@ PLAIN_FILES = (
 
 
 def write_half(source: Path, target: Path) -> None:
-    """Write the tensors of a safetensors file in fp16."""
-    tensors = {name: value.to(torch.float16) for name, value in load_file(source).items()}
-    save_file(tensors, target, metadata={"format": "pt"})
+    """Write the tensors of a safetensors file in fp16, its header as it is."""
+    with safe_open(source, framework="pt") as file:
+        tensors = {name: file.get_tensor(name).to(torch.float16) for name in file.keys()}  # noqa: SIM118
+        save_file(tensors, target, metadata=file.metadata())
     target.chmod(0o644)
 
 

@@ -12,6 +12,4 @@ fi
 "$bin/ruff" format --check .
 "$bin/mypy"
 "$bin/python" -m videollm.packaged_llm
-# Two at a time, each with one thread: twice as soon as one after the other with two.
-export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-exec "$bin/python" -m pytest --numprocesses 2 --dist loadfile "$@"
+OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" exec "$bin/python" -m pytest -n 2 --dist loadfile "$@"

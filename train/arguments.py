@@ -10,7 +10,6 @@ from typing import Any, Literal
 from videollm.train.fields import described, mapping, require
 
 __all__ = [
-    "AdapterArguments",
     "AlignArguments",
     "DataArguments",
     "EncoderArguments",
@@ -53,7 +52,9 @@ class ModelArguments(EncoderArguments):
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = field(
         default="auto",
-        metadata=described("type of the frozen LLM's weights; auto: bfloat16 where it is fast"),
+        metadata=described(
+            "type of the LLM's weights; auto: bfloat16 where it is fast, float32 with tuning: full"
+        ),
     )
     projector_type: str = field(default="pool_mlp", metadata=described("kind of a fresh projector"))
     tokens_per_frame: int = field(
@@ -234,25 +235,3 @@ class HeldOutArguments:
         for name, least in (("answer_steps", 0), ("answer_questions", 1)):
             value = getattr(self, name)
             require(value >= least, f"{name}: {value} given, {least} or more allowed")
-
-
-@dataclass(kw_only=True)
-class AdapterArguments:
-    """Shape of the LoRA adapter."""
-
-    lora_rank: int = field(
-        default=16, metadata=described("rank of the update of each linear layer")
-    )
-    lora_alpha: int = field(default=32, metadata=described("the update is scaled by alpha / rank"))
-    lora_dropout: float = field(
-        default=0.0, metadata=described("dropout before the update, 0 to 1")
-    )
-    train_projector: bool = field(
-        default=True, metadata=described("train the projector too, at projector_learning_rate")
-    )
-
-    def __post_init__(self) -> None:
-        require(self.lora_rank >= 1, f"lora_rank: {self.lora_rank} given, 1 or more allowed")
-        require(
-            0 <= self.lora_dropout < 1, f"lora_dropout: {self.lora_dropout} given, [0, 1) allowed"
-        )

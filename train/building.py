@@ -14,10 +14,11 @@ from videollm.config import VideoLLMConfig
 from videollm.encoder import VideoMAPConfig, VideoMAPForVideoClassification, VideoMAPModel
 from videollm.errors import ModelError, RecipeError
 from videollm.llm import DEFAULT_LLM, load_tokenizer
-from videollm.loading import resolve_model
+from videollm.loading import load_base, resolve_model
 from videollm.model import VideoLLMForConditionalGeneration
 from videollm.processor import VideoLLMProcessor
-from videollm.runtime import pick_dtype, quiet_transformers
+from videollm.quantize import quantization_config
+from videollm.runtime import pick_dtype
 from videollm.train.arguments import DataArguments, EncoderArguments, ModelArguments
 from videollm.train.decoding import DecodeArguments
 from videollm.train.llava_data import LlavaDialogues
@@ -129,9 +130,15 @@ def vision_config(encoder: VideoMAPModel) -> VideoMAPConfig:
 
 
 def build_videollm(
-    run: Run, args: ModelArguments, data: DataArguments
+    run: Run, args: ModelArguments, data: DataArguments, *, quantization: str | None = None
 ) -> tuple[VideoLLMForConditionalGeneration, VideoLLMProcessor]:
     """Return the model of an earlier stage, or one with a fresh projector, and its processor.
+
+    Args:
+        run: The run; a quantized language model goes to its device.
+        args: The model.
+        data: Frames of a clip, for a fresh processor.
+        quantization: Of the language model: None, "nf4" or "int8".
 
     Raises:
         RecipeError: Arguments contradict each other.
@@ -141,10 +148,12 @@ def build_videollm(
     if args.model is not None:
         if args.language_model is not None:
             raise RecipeError("language_model: the one of `model` is used; leave one of them out")
-        folder, _ = resolve_model(args.model)
-        with quiet_transformers():
-            model = VideoLLMForConditionalGeneration.from_pretrained(folder, dtype=dtype)
-            processor = VideoLLMProcessor.from_pretrained(folder)
+        model, processor = load_base(
+            resolve_model(args.model).base,
+            dtype=dtype,
+            quantization=quantization,
+            device=run.args.device,
+        )
         _forget_paths(model)
         return model, processor
     encoder = build_encoder(args)
@@ -154,6 +163,8 @@ def build_videollm(
             encoder,
             name,
             dtype=dtype,
+            quantization=None if quantization is None else quantization_config(quantization, dtype),
+            device="cpu" if quantization is None else run.args.device,
             projector_type=args.projector_type,
             tokens_per_frame=args.tokens_per_frame,
         )

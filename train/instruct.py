@@ -1,37 +1,30 @@
-"""Teach the whole model to answer: LoRA on the language model, the projector at its own rate.
+"""Teach the whole model to answer: LoRA, QLoRA, DoRA, or every weight of the language model.
 
 `python -m videollm.train.instruct RECIPE --key value` writes `OUT/` (config, encoder, projector,
-processor: the base as it was) and `OUT/adapter/`, a standard PEFT folder with the adapter and
-the trained projector. The encoder and the language model's own weights do not move.
+processor: the base as it was) and `OUT/adapter/`, a standard PEFT folder with the adapter, the
+trained projector, and the encoder where it was trained; with `tuning: full`, `OUT/` alone, which
+then holds all weights. `OUT/README.md` is the model card.
 """
 
 import sys
 from collections.abc import Sequence
 
-from peft import PeftModel
-from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import TrainerCallback
 
 from videollm.errors import RecipeError
-from videollm.loading import ADAPTER_FOLDER, resolve_model
-from videollm.lora import attach_lora, load_adapter
-from videollm.model import VideoLLMForConditionalGeneration
 from videollm.processor import VideoLLMProcessor
-from videollm.train.arguments import (
-    AdapterArguments,
-    DataArguments,
-    HeldOutArguments,
-    ModelArguments,
-)
+from videollm.train.adapter_arguments import AdapterArguments
+from videollm.train.arguments import DataArguments, HeldOutArguments, ModelArguments
 from videollm.train.building import build_dialogues, build_videollm
 from videollm.train.collate import PackingCollator
 from videollm.train.decoding import DecodeArguments
 from videollm.train.examples import Example
 from videollm.train.held_out import HeldOutAnswers, held_out_questions
-from videollm.train.parts import keep_evaluating
+from videollm.train.run_card import write_run_card
 from videollm.train.sharding import whole_state
 from videollm.train.stage import Run, run_stage, run_training
+from videollm.train.tuning import model_arguments, prepare_tuning
 
 __all__ = ["instruct", "main"]
 
@@ -44,13 +37,13 @@ def instruct(
     held_out: HeldOutArguments,
     decoding: DecodeArguments,
 ) -> None:
-    """Train an adapter and write base and adapter.
+    """Train an adapter, or the whole model, and write a folder that loads again.
 
     Args:
         run: Arguments and checkpoint.
         model_args: The model to start from, best one that align wrote. Where it has an adapter
             already, that one goes on.
-        adapter: Shape of a fresh LoRA.
+        adapter: Which weights learn.
         data: What is asked.
         held_out: What is asked now and then without learning from it.
         decoding: How long a video may take.
@@ -60,32 +53,33 @@ def instruct(
         DataError: The data cannot be used.
         ModelError: A model cannot be had.
     """
-    model, processor = build_videollm(run, model_args, data)
+    model_args = model_arguments(model_args, adapter)
+    quantization = "nf4" if adapter.tuning == "qlora" else None
+    model, processor = build_videollm(run, model_args, data, quantization=quantization)
     dataset, validation = build_dialogues(run, data, decoding, processor)
-    base = base_weights(model)
-    adapted = _adapt(model, model_args, adapter)
-    # PEFT looks for the base's config whenever it saves, on the hub if need be.
-    adapted.peft_config["default"].base_model_name_or_path = ""
-    model.name_or_path = ""
-    keep_evaluating(model.vision_model)
+    text_model = model.config.text_model
+    tuning = prepare_tuning(run, model, model_args, adapter)
     run.args.prediction_loss_only = True
     collator = PackingCollator(processor=processor, max_length=data.max_length)
     run_training(
         run,
-        adapted,
+        tuning.trained,
         collator=collator,
         dataset=dataset,
         validation=validation,
         callbacks=_watchers(run, held_out, validation, processor),
     )
-    state = whole_state(adapted)
+    state = whole_state(tuning.trained)
     if run.args.should_save:
-        model.save_pretrained(run.args.folder, state_dict=base)
+        tuning.save(run.args.folder, state)
         processor.save_pretrained(run.args.folder)
-        adapted.peft_config["default"].base_model_name_or_path = str(run.args.folder)
-        adapted.save_pretrained(str(run.args.folder / ADAPTER_FOLDER), state_dict=state)
-        # An empty form, not a model card.
-        (run.args.folder / ADAPTER_FOLDER / "README.md").unlink(missing_ok=True)
+        write_run_card(
+            run,
+            model,
+            text_model=text_model,
+            adapter=tuning.description,
+            license_name=adapter.license,
+        )
 
 
 def _watchers(
@@ -102,31 +96,6 @@ def _watchers(
     return [
         HeldOutAnswers(processor, questions, folder=run.args.folder, every=held_out.answer_steps)
     ]
-
-
-def base_weights(model: VideoLLMForConditionalGeneration) -> dict[str, Tensor]:
-    """Return what belongs into a model folder: all but a language model that is kept by name."""
-    kept_by_name = model.config.text_model is not None
-    return {
-        name: value
-        for name, value in model.state_dict().items()
-        if not (kept_by_name and name.startswith("language_model."))
-    }
-
-
-def _adapt(
-    model: VideoLLMForConditionalGeneration, model_args: ModelArguments, adapter: AdapterArguments
-) -> PeftModel:
-    trained = None if model_args.model is None else resolve_model(model_args.model)[1]
-    if trained is not None:
-        return load_adapter(model, trained, is_trainable=True)
-    return attach_lora(
-        model,
-        rank=adapter.lora_rank,
-        alpha=adapter.lora_alpha,
-        dropout=adapter.lora_dropout,
-        train_projector=adapter.train_projector,
-    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

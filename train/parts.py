@@ -18,6 +18,7 @@ from videollm.train.stage_arguments import StageArguments
 
 __all__ = [
     "PART_NAMES",
+    "Part",
     "PartsTrainer",
     "decays",
     "encoder_depth",

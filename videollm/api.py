@@ -73,23 +73,30 @@ class VideoLLM:
         name_or_path: str | os.PathLike[str] = "demo",
         *,
         adapter: str | os.PathLike[str] | None = None,
+        quantization: str | None = None,
         device: str = "auto",
         dtype: str = "auto",
     ) -> "VideoLLM":
         """Load a model by name or folder.
 
         Args:
-            name_or_path: "demo", a model folder, or an adapter folder beside its base.
+            name_or_path: "demo", a model folder, an adapter folder, or a hub name of either.
             adapter: A PEFT folder to use instead of the model's own.
+            quantization: Of the language model: None, "nf4" (4 bits) or "int8"; needs the extra
+                `qlora`.
             device: "auto", "cpu", "cuda", "cuda:1", "mps".
             dtype: "auto", "float32", "bfloat16", "float16"; of the language model.
 
         Raises:
-            ModelError: There is no such model, or it is incomplete.
+            ModelError: There is no such model, it is incomplete, or its adapter is for another.
         """
         chosen = pick_device(device)
         model, processor = load_model(
-            name_or_path, adapter=adapter, device=chosen, dtype=pick_dtype(dtype, chosen)
+            name_or_path,
+            adapter=adapter,
+            quantization=quantization,
+            device=chosen,
+            dtype=pick_dtype(dtype, chosen),
         )
         return cls(model, processor, name=os.fspath(name_or_path))
 

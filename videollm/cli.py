@@ -26,6 +26,7 @@ from videollm.cli_frames import (
     frame_options,
 )
 from videollm.cli_inspect import EPILOG, inspect
+from videollm.cli_share import add_share_commands
 from videollm.errors import RequestError, VideoLLMError
 from videollm.runtime import configure_logging
 
@@ -59,6 +60,10 @@ ModelOption = Annotated[str, typer.Option("--model", help="Name or folder of a m
 AdapterOption = Annotated[
     str | None, typer.Option("--adapter", help="Folder of a LoRA adapter to put on the model.")
 ]
+QuantizationOption = Annotated[
+    str | None,
+    typer.Option("--quantization", help="nf4 (4 bits) or int8, of the LLM  [default: none]."),
+]
 MaxNewTokensOption = Annotated[
     int, typer.Option("--max-new-tokens", min=1, help="Longest answer, in tokens.")
 ]
@@ -90,6 +95,7 @@ def ask(
     as_json: Annotated[bool, typer.Option("--json", help="Print all about it as JSON.")] = False,
     model: ModelOption = "demo",
     adapter: AdapterOption = None,
+    quantization: QuantizationOption = None,
     num_frames: NumFramesOption = None,
     fps: FpsOption = None,
     sampling: SamplingOption = None,
@@ -106,7 +112,7 @@ def ask(
     # Libraries that print would spoil the one thing that belongs on stdout.
     with contextlib.redirect_stdout(sys.stderr):
         _require_readable(video)
-        loaded = _load(model, adapter=adapter, device=device, dtype=dtype)
+        loaded = _load(model, adapter, quantization, device=device, dtype=dtype)
         answer = loaded.ask(video, question, max_new_tokens=max_new_tokens, **frames)
     if not as_json:
         for warning in answer.warnings:
@@ -119,6 +125,7 @@ def chat(
     video: Annotated[str | None, typer.Argument(metavar="[VIDEO]", help="A video file.")] = None,
     model: ModelOption = "demo",
     adapter: AdapterOption = None,
+    quantization: QuantizationOption = None,
     num_frames: NumFramesOption = None,
     fps: FpsOption = None,
     sampling: SamplingOption = None,
@@ -135,7 +142,7 @@ def chat(
     with contextlib.redirect_stdout(sys.stderr):
         if video is not None:
             _require_readable(video)
-        loaded = _load(model, adapter=adapter, device=device, dtype=dtype)
+        loaded = _load(model, adapter, quantization, device=device, dtype=dtype)
     conversation = TerminalChat(
         loaded,
         video=video,
@@ -205,6 +212,7 @@ def _add_program(program: Program) -> None:
 
 for _program in PROGRAMS:
     _add_program(_program)
+add_share_commands(app)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -244,10 +252,14 @@ def _usage_message(error: Exception) -> str:
     return f"{usage.format_message().rstrip('.')}; '{command} --help' shows what there is"
 
 
-def _load(model: str, *, adapter: str | None, device: str, dtype: str) -> "VideoLLM":
+def _load(
+    model: str, adapter: str | None, quantization: str | None, *, device: str, dtype: str
+) -> "VideoLLM":
     from videollm.api import VideoLLM
 
-    return VideoLLM.from_pretrained(model, adapter=adapter, device=device, dtype=dtype)
+    return VideoLLM.from_pretrained(
+        model, adapter=adapter, quantization=quantization, device=device, dtype=dtype
+    )
 
 
 def _require_readable(video: str) -> None:

@@ -5,7 +5,6 @@ code never run. Whatever goes wrong becomes one `ModelError` that says what was 
 """
 
 import importlib
-import importlib.util
 import logging
 import os
 import re
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_LLM",
-    "QUANTIZATIONS",
     "load_language_model",
     "load_tokenizer",
     "resolve_language_model",
@@ -34,7 +32,6 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 DEFAULT_LLM = packaged_llm.PACKAGED_NAME
-QUANTIZATIONS = ("4bit", "8bit")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?", re.ASCII)
 _REMEDY = f"give a folder, a hub name such as owner/model, or {DEFAULT_LLM!r}, which is built in"
 
@@ -91,7 +88,7 @@ def load_language_model(
     *,
     dtype: "torch.dtype",
     device: "torch.device | str",
-    quantization: str | None = None,
+    quantization: object | None = None,
 ) -> "PreTrainedModel":
     """Load a causal language model, in evaluation mode.
 
@@ -99,24 +96,21 @@ def load_language_model(
         name: See `resolve_language_model`.
         dtype: Number format of the weights, or of the computation when quantized.
         device: Where the weights go.
-        quantization: None, "4bit" (nf4) or "8bit", by bitsandbytes.
+        quantization: What `videollm.quantize.quantization_config` returned, or None.
 
     Returns:
         The model, gradients enabled as transformers leaves them.
 
     Raises:
-        ModelError: Unknown name, no network, not a causal language model, no safetensors
-            weights, or a quantization that is not available.
+        ModelError: Unknown name, no network, not a causal language model, or no safetensors
+            weights.
     """
     from transformers import AutoModelForCausalLM
 
     source = _find(name)
     extra: dict[str, Any] = {}
     if quantization is not None:
-        extra = {
-            "quantization_config": _quantization_config(quantization, dtype),
-            "device_map": {"": device},
-        }
+        extra = {"quantization_config": quantization, "device_map": {"": device}}
     with _explained(name):
         config = _causal_lm_config(name, source)
         model: Any = AutoModelForCausalLM.from_pretrained(
@@ -199,25 +193,6 @@ def _causal_lm_config(name: str, source: _Source) -> "PreTrainedConfig":
             f"{name}: a {config.model_type!r} model, not a causal language model; {_REMEDY}"
         )
     return config
-
-
-def _quantization_config(quantization: str, dtype: "torch.dtype") -> object:
-    """Return the bitsandbytes configuration called `quantization`."""
-    from transformers import BitsAndBytesConfig
-
-    if quantization not in QUANTIZATIONS:
-        raise ModelError(
-            f"quantization {quantization!r} is unknown: use one of {', '.join(QUANTIZATIONS)}"
-        )
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise ModelError(
-            f"quantization {quantization!r} needs bitsandbytes: run 'pip install bitsandbytes'"
-        )
-    if quantization == "8bit":
-        return BitsAndBytesConfig(load_in_8bit=True)
-    return BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
-    )
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 from transformers.cache_utils import Cache
@@ -20,15 +19,16 @@ from transformers.modeling_utils import PreTrainedModel
 from videollm.config import VideoLLMConfig, add_video_token
 from videollm.encoder.config import VideoMAPConfig
 from videollm.encoder.videomap import VideoMAPModel
-from videollm.errors import ModelError
 from videollm.fusion import fuse_visual_tokens
 from videollm.llm import load_language_model, load_tokenizer
 from videollm.loss import supervised_loss
+from videollm.model_folder import load_own_weights, own_weights
 from videollm.projector import build_projector
+from videollm.quantize import is_quantized, mark_quantized, sparing
 
 __all__ = ["VideoLLMForConditionalGeneration"]
 
-_LANGUAGE_PREFIX = "language_model."
+_UNQUANTIZED = ["vision_model", "projector"]
 
 
 class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
@@ -49,6 +49,7 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_attention_backend = True
+    _keep_in_fp32_modules_strict = {"vision_model", "projector"}
 
     def __init__(self, config: VideoLLMConfig) -> None:
         super().__init__(config)
@@ -201,6 +202,8 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
         text_model: str,
         *,
         dtype: torch.dtype = torch.float32,
+        quantization: object | None = None,
+        device: torch.device | str = "cpu",
         **fields: Any,
     ) -> "VideoLLMForConditionalGeneration":
         """Return a model of an encoder and a language model with a fresh projector between.
@@ -209,6 +212,8 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
             encoder: A trained encoder or its folder, or a config for a fresh one.
             text_model: Name or path of the language model.
             dtype: Of the language model; encoder and projector are fp32.
+            quantization: Of the language model, as `quantization_config` returns it.
+            device: Where the language model goes.
             fields: Further fields of `VideoLLMConfig`.
 
         Raises:
@@ -218,7 +223,9 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
             encoder = VideoMAPModel(encoder)
         elif not isinstance(encoder, VideoMAPModel):
             encoder = VideoMAPModel.from_pretrained(encoder, dtype=torch.float32)
-        language_model = load_language_model(text_model, dtype=dtype, device="cpu")
+        language_model = load_language_model(
+            text_model, dtype=dtype, device=device, quantization=quantization
+        )
         config = VideoLLMConfig(
             vision_config=encoder.config,
             text_config=language_model.config,
@@ -240,6 +247,8 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
             model = cls(config)
         model.language_model = language_model
         model.generation_config = language_model.generation_config
+        if is_quantized(language_model):
+            mark_quantized(model, language_model)
         return model
 
     @classmethod
@@ -251,45 +260,39 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
         Args:
             pretrained_model_name_or_path: Folder or hub name.
             args: As in transformers.
-            kwargs: As in transformers; `dtype` is the language model's, encoder and projector
-                stay in fp32 where the language model is kept by name.
+            kwargs: As in transformers; `dtype` and `quantization_config` are the language
+                model's, encoder and projector stay in fp32.
 
         Raises:
             ModelError: Weights are missing, or the language model cannot be had.
         """
         folder = Path(pretrained_model_name_or_path)
-        if not (folder / "config.json").is_file():
-            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
-        config = kwargs.get("config") or VideoLLMConfig.from_pretrained(folder)
-        if config.text_model is None:
-            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        quantization, config = kwargs.get("quantization_config"), kwargs.get("config")
+        if config is None and (folder / "config.json").is_file():
+            config = VideoLLMConfig.from_pretrained(folder)
+        if config is None or config.text_model is None:
+            if quantization is not None:
+                kwargs["quantization_config"] = sparing(quantization, [*_UNQUANTIZED, "lm_head"])
+            loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+            if quantization is not None:
+                mark_quantized(loaded, loaded)
+            return loaded
+        device_map = kwargs.get("device_map") or {}
         language_model = load_language_model(
             config.text_model,
             dtype=kwargs.get("dtype") or torch.float32,
-            device="cpu",
-            quantization=kwargs.get("quantization_config"),
+            device=device_map.get("", "cpu"),
+            quantization=quantization,
         )
         model = cls._assemble(config, language_model)
-        weights = load_file(folder / "model.safetensors")
-        missing, unexpected = model.load_state_dict(
-            {name: value.float() for name, value in weights.items()}, strict=False, assign=True
-        )
-        missing = [name for name in missing if not name.startswith(_LANGUAGE_PREFIX)]
-        if missing or unexpected:
-            raise ModelError(
-                f"{folder}: model.safetensors lacks {missing[:3]} and has unknown "
-                f"{unexpected[:3]}: it was written for another config.json"
-            )
+        load_own_weights(model, folder)
         return model.eval()
 
     def save_pretrained(
         self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any
     ) -> None:
-        """Write a folder; a language model kept by name is left out."""
-        if self.config.text_model is not None and kwargs.get("state_dict") is None:
-            kwargs["state_dict"] = {
-                name: value
-                for name, value in self.state_dict().items()
-                if not name.startswith(_LANGUAGE_PREFIX)
-            }
+        """Write a folder; a language model kept by name is left out, a quantized one refused."""
+        named = self.config.text_model is not None
+        if kwargs.get("state_dict") is None and (named or is_quantized(self)):
+            kwargs["state_dict"] = own_weights(self)
         super().save_pretrained(save_directory, *args, **kwargs)

@@ -8,7 +8,7 @@ from torch import nn
 
 from tests.tiny import tiny_encoder
 from videollm.encoder import VideoMAPModel
-from videollm.lora import attach_lora
+from videollm.lora import LoraShape, attach_lora
 from videollm.model import VideoLLMForConditionalGeneration
 from videollm.train.parts import (
     decays,
@@ -43,7 +43,7 @@ def test_every_parameter_has_the_part_it_lies_in(model: VideoLLMForConditionalGe
 def test_lora_and_wrapped_projector_are_told_apart(
     model: VideoLLMForConditionalGeneration,
 ) -> None:
-    adapted = attach_lora(model, rank=2)
+    adapted = attach_lora(model, LoraShape(rank=2))
     trained = {name for name, p in adapted.named_parameters() if p.requires_grad}
     assert {part_of(name) for name in trained} == {"adapter", "projector"}
     assert all("lora_" in name for name in trained if part_of(name) == "adapter")

@@ -11,8 +11,8 @@ from accelerate.commands.config.config_args import ClusterConfig, load_config_fr
 
 from videollm.encoder import VideoMAPModel
 from videollm.errors import RecipeError
+from videollm.train.adapter_arguments import AdapterArguments
 from videollm.train.arguments import (
-    AdapterArguments,
     AlignArguments,
     DataArguments,
     EncoderArguments,

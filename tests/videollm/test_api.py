@@ -10,7 +10,7 @@ from videollm import VideoLLM
 from videollm.clip import Clip
 from videollm.errors import ModelError, RequestError
 from videollm.generate import Generation
-from videollm.lora import attach_lora
+from videollm.lora import LoraShape, attach_lora
 from videollm.model import VideoLLMForConditionalGeneration
 
 
@@ -110,7 +110,7 @@ def test_an_adapter_beside_the_model_is_used(
 
     shutil.copytree(folder, tmp_path / "tuned")
     base = VideoLLMForConditionalGeneration.from_pretrained(folder)
-    adapted = attach_lora(base, rank=2)
+    adapted = attach_lora(base, LoraShape(rank=2))
     for name, parameter in adapted.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=1.0)

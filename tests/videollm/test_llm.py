@@ -1,6 +1,5 @@
 """Language models by name: any causal LM in a folder, the packaged one, and what is neither."""
 
-import importlib.util
 import json
 import socket
 import time
@@ -198,13 +197,3 @@ def test_unknown_hub_model_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", unknown)
     with pytest.raises(ModelError, match=r"no-owner/no-model: neither a folder here nor"):
         llm.load_tokenizer("no-owner/no-model")
-
-
-def test_quantization_is_checked_by_name_and_package(
-    monkeypatch: pytest.MonkeyPatch, tiny: Path
-) -> None:
-    with pytest.raises(ModelError, match="'3bit' is unknown: use one of 4bit, 8bit"):
-        llm.load_language_model(str(tiny), dtype=torch.float32, device="cpu", quantization="3bit")
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(ModelError, match="needs bitsandbytes"):
-        llm.load_language_model(str(tiny), dtype=torch.float32, device="cpu", quantization="4bit")

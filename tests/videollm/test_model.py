@@ -14,7 +14,7 @@ from videollm.clip import Clip
 from videollm.config import VideoLLMConfig
 from videollm.errors import ModelError
 from videollm.fusion import fuse_visual_tokens
-from videollm.lora import attach_lora, load_adapter, merge_adapter
+from videollm.lora import LoraShape, attach_lora, load_adapter, merge_adapter
 from videollm.model import VideoLLMForConditionalGeneration
 from videollm.processor import VideoLLMProcessor
 
@@ -188,7 +188,7 @@ def test_adapters_save_load_and_merge(tiny_llm: Path, tmp_path: Path) -> None:
         return tiny_videollm(tiny_llm, tubelet_size=2)[0]
 
     model, processor = tiny_videollm(tiny_llm, tubelet_size=2)
-    adapted = attach_lora(model, rank=2, alpha=4)
+    adapted = attach_lora(model, LoraShape(rank=2, alpha=4))
     for name, parameter in adapted.named_parameters():
         assert parameter.requires_grad == ("lora_" in name or "modules_to_save" in name)
         if parameter.requires_grad:
