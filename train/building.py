@@ -19,13 +19,10 @@ from videollm.model import VideoLLMForConditionalGeneration
 from videollm.processor import VideoLLMProcessor
 from videollm.runtime import pick_dtype, quiet_transformers
 from videollm.train.arguments import DataArguments, EncoderArguments, ModelArguments
-from videollm.train.llava_data import LlavaDialogues
 from videollm.train.stage import Run
-from videollm.train.toyworld_dialogues import ToyWorldDialogues
 
 __all__ = [
     "PRESETS",
-    "build_dialogues",
     "build_encoder",
     "build_videollm",
     "checked",
@@ -169,44 +166,3 @@ def _forget_paths(model: VideoLLMForConditionalGeneration) -> None:
     assert isinstance(model.config, VideoLLMConfig)
     if model.config.text_model is not None:
         model.config.text.name_or_path = ""
-
-
-def build_dialogues(
-    run: Run, data: DataArguments, processor: VideoLLMProcessor
-) -> tuple[ToyWorldDialogues | LlavaDialogues, ToyWorldDialogues | None]:
-    """Return the training dialogues, and those to evaluate on where the recipe asks for some.
-
-    Raises:
-        RecipeError: The data set holds no text.
-        DataError: The data cannot be used.
-    """
-    if data.dataset == "videos":
-        raise RecipeError("dataset: videos have no text; use toyworld or llava")
-    validation = None
-    if data.validation_clips:
-        validation = _toy_dialogues("val", data.validation_clips, data, processor)
-    if data.dataset == "toyworld":
-        return _toy_dialogues("train", data.num_clips, data, processor), validation
-    records = LlavaDialogues(
-        [Path(item) for item in data.data_path],
-        media_folder=Path(data.media_folder) if data.media_folder else None,
-        num_frames=data.num_frames,
-        output=run.args.folder,
-        max_bad=data.max_bad,
-    )
-    return records, validation
-
-
-def _toy_dialogues(
-    split: str, num_clips: int, data: DataArguments, processor: VideoLLMProcessor
-) -> ToyWorldDialogues:
-    return ToyWorldDialogues(
-        split,
-        num_clips=num_clips,
-        seed=data.world_seed,
-        image_size=processor.image_size,
-        num_frames=data.num_frames,
-        questions=data.questions_per_clip,
-        families=data.families,
-        choice_fraction=data.choice_fraction,
-    )

@@ -14,17 +14,22 @@ from torch import Tensor
 from videollm.loading import ADAPTER_FOLDER, resolve_model
 from videollm.lora import attach_lora, load_adapter
 from videollm.model import VideoLLMForConditionalGeneration
-from videollm.train.arguments import AdapterArguments, DataArguments, ModelArguments
-from videollm.train.building import build_dialogues, build_videollm
+from videollm.train.arguments import AdapterArguments, ModelArguments
+from videollm.train.building import build_videollm
 from videollm.train.collate import PackingCollator
+from videollm.train.dialogue_arguments import DialogueArguments
+from videollm.train.dialogue_sets import build_dialogues
 from videollm.train.parts import keep_evaluating
 from videollm.train.stage import Run, run_stage, run_training
 
-__all__ = ["instruct", "main"]
+__all__ = ["GROUPS", "instruct", "main"]
+
+GROUPS = (ModelArguments, AdapterArguments, DialogueArguments)
+"""What can be set, besides the run itself."""
 
 
 def instruct(
-    run: Run, model_args: ModelArguments, adapter: AdapterArguments, data: DataArguments
+    run: Run, model_args: ModelArguments, adapter: AdapterArguments, data: DialogueArguments
 ) -> None:
     """Train an adapter and write base and adapter.
 
@@ -87,8 +92,7 @@ def _adapt(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
-    groups = (ModelArguments, AdapterArguments, DataArguments)
-    return run_stage(argv, stage="instruct", groups=groups, body=instruct)
+    return run_stage(argv, stage="instruct", groups=GROUPS, body=instruct)
 
 
 if __name__ == "__main__":

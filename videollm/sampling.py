@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_NUM_FRAMES = 16
 DEFAULT_MAX_FRAMES = 64
+_PICTURE_CODECS = ("bmp", "gif", "jpeg2000", "mjpeg", "pbm", "pgm", "png", "ppm", "tiff", "webp")
 
 
 def sample_uniform(
@@ -97,6 +98,8 @@ def load_clip(
 ) -> Clip:
     """Return a clip of a video: `num_frames` spread evenly, or frames at a rate.
 
+    A picture file is a clip of one frame, whatever was asked for.
+
     Args:
         source: Anything that `VideoReader.open` takes, or an open reader, which stays open.
         num_frames: Frames of the clip, at least 1; not used where `fps` is given. A video with
@@ -125,7 +128,8 @@ def load_clip(
     metadata = source.metadata
     part = {"start_seconds": start_seconds, "end_seconds": end_seconds}
     if fps is None:
-        times = sample_uniform(metadata, num_frames, **part)
+        is_picture = metadata.num_frames == 1 and metadata.codec in _PICTURE_CODECS
+        times = sample_uniform(metadata, min(num_frames, 1) if is_picture else num_frames, **part)
     else:
         times = sample_fps(metadata, fps, max_frames, **part)
     clip = source.read(times, max_side=max_side)
