@@ -27,5 +27,6 @@ Face Trainer's; what is here gives it data, models, callbacks and recipes.
     choice, frame_budget, mixture           which samples, how many frames, how much of each set
     video_files, examples, collate, answer_spans
                                             real files, bad samples, packing, what is supervised
+    data_check, data_findings, data_report  `videollm data check`: what is wrong before a run
     building, words                         models for the stages
 """

@@ -24,6 +24,7 @@ from videollm.train.stage import Run
 __all__ = [
     "PRESETS",
     "build_encoder",
+    "build_processor",
     "build_videollm",
     "checked",
     "load_trained",
@@ -56,12 +57,10 @@ def build_encoder(args: EncoderArguments) -> VideoMAPModel:
         RecipeError: An override does not fit.
         ModelError: There is no such preset or folder.
     """
+    if args.encoder in PRESETS:
+        return VideoMAPModel(_preset_config(args))
     overrides = args.encoder_overrides
     assert isinstance(overrides, dict)
-    if args.encoder in PRESETS:
-        with checked("encoder_overrides"):
-            config: VideoMAPConfig = getattr(encoders, f"{args.encoder}_config")(**overrides)
-        return VideoMAPModel(config)
     if not (Path(args.encoder) / "config.json").is_file():
         raise ModelError(
             f"encoder: {args.encoder} is neither a preset ({', '.join(PRESETS)}) nor a folder "
@@ -74,6 +73,15 @@ def build_encoder(args: EncoderArguments) -> VideoMAPModel:
             f"out all but {', '.join(_FREE_FIELDS)}"
         )
     return load_trained(VideoMAPModel, Path(args.encoder), source="encoder", overrides=overrides)
+
+
+def _preset_config(args: EncoderArguments) -> VideoMAPConfig:
+    assert isinstance(args.encoder_overrides, dict)
+    with checked("encoder_overrides"):
+        config: VideoMAPConfig = getattr(encoders, f"{args.encoder}_config")(
+            **args.encoder_overrides
+        )
+    return config
 
 
 def load_trained(
@@ -122,6 +130,26 @@ def vision_config(encoder: VideoMAPModel) -> VideoMAPConfig:
     """Return an encoder's config, typed."""
     assert isinstance(encoder.config, VideoMAPConfig)
     return encoder.config
+
+
+def build_processor(args: ModelArguments, data: DataArguments) -> VideoLLMProcessor:
+    """Return the processor of the model that `build_videollm` returns, without its weights.
+
+    Raises:
+        RecipeError: An override does not fit.
+        ModelError: The model cannot be had.
+    """
+    if args.model is not None:
+        return VideoLLMProcessor.from_pretrained(resolve_model(args.model)[0])
+    is_preset = args.encoder in PRESETS
+    config = _preset_config(args) if is_preset else vision_config(build_encoder(args))
+    return VideoLLMProcessor(
+        load_tokenizer(args.language_model or DEFAULT_LLM),
+        image_size=config.image_size,
+        tubelet_size=config.tubelet_size,
+        tokens_per_frame=args.tokens_per_frame,
+        num_frames=data.num_frames,
+    )
 
 
 def build_videollm(

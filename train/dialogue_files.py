@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch.utils.data import Dataset
 
 from videollm.clip import Clip
-from videollm.errors import DataError, RequestError
+from videollm.errors import RequestError
 from videollm.processor import VideoLLMProcessor
 from videollm.sampling import load_clip
 from videollm.train.choice import choose
@@ -33,7 +34,7 @@ class DialogueFiles(Dataset[Example]):
         seed: Of the choice.
 
     Raises:
-        DataError: A file cannot be read, or no record is usable.
+        DataError: A file cannot be read.
     """
 
     def __init__(
@@ -56,7 +57,6 @@ class DialogueFiles(Dataset[Example]):
         bad.num_samples += len(chosen)
         self.records: list[Record] = []
         self.missing: dict[str, Path] = {}
-        self.refused: list[str] = []
         for path, name, value in (raw[place] for place in chosen):
             try:
                 record = parse_record(name, value, media_folder or path.parent)
@@ -65,11 +65,7 @@ class DialogueFiles(Dataset[Example]):
             except (MalformedRecord, RequestError) as reason:
                 if isinstance(reason, MissingMedium):
                     self.missing[name] = reason.path
-                self.refused.append(name)
                 bad.add(name, str(reason))
-        if not self.records:
-            bad.check()
-            raise DataError(f"data_path: no usable record in {', '.join(map(str, paths))}")
 
     def __len__(self) -> int:
         return len(self.records)
@@ -101,6 +97,20 @@ class DialogueFiles(Dataset[Example]):
         if length > self.max_length:
             raise RequestError(self.describe_length(length))
         return clips
+
+    def estimate_tokens(self, record: Record) -> int:
+        """Return how many tokens a record has at most, without opening its media.
+
+        With a number of frames only the digits of their times are uncertain: a video that is not
+        cut out is taken to last a minute.
+        """
+        clips = []
+        for medium, count in zip(record.media, self.frames.plan(record.media), strict=True):
+            start = medium.start_seconds or 0.0
+            end = medium.end_seconds or start + 60.0
+            times = torch.linspace(start, end, count + 1, dtype=torch.float64)[:count]
+            clips.append(Clip(torch.zeros(count, 3, 1, 1, dtype=torch.uint8), times))
+        return self.count_tokens(record, clips)
 
     def count_tokens(self, record: Record, clips: Sequence[Clip]) -> int:
         """Return how many tokens a record has with these clips."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch.utils.data import Subset
 
-from videollm.errors import RecipeError
+from videollm.errors import DataError, RecipeError
 from videollm.processor import VideoLLMProcessor
 from videollm.train.choice import choose
 from videollm.train.dialogue_arguments import DialogueArguments, MemberArguments
@@ -29,8 +29,6 @@ def build_dialogues(
         RecipeError: The data set holds no text.
         DataError: The data cannot be used.
     """
-    if data.dataset == "videos":
-        raise RecipeError("dataset: videos have no text; use toyworld or llava")
     validation = None
     if data.validation_clips:
         validation = _toy_dialogues("val", data.validation_clips, data, processor)
@@ -55,8 +53,11 @@ def build_members(
         seed: Of samples chosen at random.
 
     Raises:
+        RecipeError: The data set holds no text.
         DataError: Files cannot be used.
     """
+    if data.dataset == "videos" and not data.mixture:
+        raise RecipeError("dataset: videos have no text; use toyworld or llava")
     members = []
     for name, member in data.members.items():
         dataset: DialogueFiles | ToyWorldDialogues | Subset[Example]
@@ -83,7 +84,11 @@ def build_mixture(members: Sequence[Member], data: DialogueArguments, *, seed: i
 
     Raises:
         RecipeError: One of them would have no sample in a pass.
+        DataError: One of them has no usable sample.
     """
+    for member in members:
+        if not member.size:
+            raise DataError(f"{member.name}: no usable sample; see the report on bad samples")
     counts = counts_of_pass(members, law=data.mixing, temperature=data.temperature)
     return Mixture(members, counts, seed=seed)
 

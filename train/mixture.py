@@ -29,7 +29,7 @@ class Member:
     Args:
         name: What messages and reports call it.
         dataset: Its samples.
-        size: How many it has, at least 1.
+        size: How many it has; at least 1 to be drawn from.
         weight: Its share of a pass relative to the others' weights, above 0.
         repeat: How often a pass holds each of its samples, where the law is "size".
     """

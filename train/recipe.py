@@ -27,6 +27,7 @@ __all__ = [
     "parse_recipe",
     "recorded_stage",
     "shipped_recipes",
+    "stage_of",
     "write_recipe",
 ]
 
@@ -67,6 +68,15 @@ def find_recipe(name: str) -> Path:
         f"recipe {name}: no such file; give a YAML file or one of the shipped recipes: "
         f"{', '.join(shipped)}"
     )
+
+
+def stage_of(name: str) -> str | None:
+    """Return the stage that a recipe is for, or None where it does not say.
+
+    Raises:
+        RecipeError: There is no such recipe, or it is not YAML.
+    """
+    return _load(find_recipe(name)).get("stage")
 
 
 def _load(path: Path) -> dict[str, Any]:
