@@ -2,7 +2,7 @@
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,9 +20,55 @@ _ALIASES = {"json_path": "data_path", "sampling_strategy": "sampling"}
 """What LLaVA-NeXT's mixture files call our keys."""
 
 
+_FOREIGN = {
+    "llava": {"num_clips", "questions_per_clip", "families", "choice_fraction", "world_seed"},
+    "toyworld": {"data_path", "media_folder"},
+}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_whole(value: object, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+_VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "data_path": (_are_texts, "a path or a list of paths"),
+    "media_folder": (lambda value: isinstance(value, str), "a path"),
+    "sampling": (lambda value: isinstance(value, str), "a text"),
+    "weight": (lambda value: _is_number(value) and value > 0, "a number above 0"),
+    "repeat": (_is_whole, "1 or more"),
+    "num_clips": (_is_whole, "1 or more"),
+    "questions_per_clip": (_is_whole, "1 or more"),
+    "families": (_are_texts, "a list of names"),
+    "choice_fraction": (lambda value: _is_number(value) and 0 <= value <= 1, "0 to 1"),
+    "world_seed": (lambda value: _is_whole(value, 0), "0 or more"),
+}
+
+
 @dataclass(kw_only=True)
 class MemberArguments:
-    """One data set of a mixture; the keys of the toy world default to those of the recipe."""
+    """One data set of a mixture.
+
+    Args:
+        dataset: "llava" (files) or "toyworld"; what fits the other keys where it is left out.
+        data_path: Files, folders or patterns.
+        media_folder: Where their media paths start; None: that of the recipe.
+        sampling: Which samples take part, see `choose`.
+        weight: Share of a pass relative to the others', where `mixing` is weights.
+        repeat: How often a pass holds each sample, where it is size.
+        num_clips: Of the toy world, like the further ones; None: that of the recipe.
+        questions_per_clip: Likewise.
+        families: Likewise.
+        choice_fraction: Likewise.
+        world_seed: Likewise.
+    """
 
     dataset: str = ""
     data_path: list[str] = field(default_factory=list)
@@ -47,7 +93,9 @@ class MemberArguments:
         if not isinstance(given, Mapping):
             raise RecipeError(f"{source}: {given!r} given; write keys such as data_path: FILE")
         values: dict[str, Any] = {
-            _ALIASES.get(str(key), str(key)): value for key, value in given.items()
+            _ALIASES.get(str(key), str(key)): value
+            for key, value in given.items()
+            if value is not None
         }
         known = {item.name: item for item in dataclasses.fields(cls)}
         for key in values:
@@ -69,11 +117,7 @@ class MemberArguments:
             self.dataset in ("llava", "toyworld"),
             f"{source}: dataset: {self.dataset!r} given, llava or toyworld allowed",
         )
-        foreign = {
-            "llava": {"num_clips", "questions_per_clip", "families", "choice_fraction"}
-            | {"world_seed"},
-            "toyworld": {"data_path", "media_folder"},
-        }[self.dataset] & given
+        foreign = _FOREIGN[self.dataset] & given
         require(
             not foreign,
             f"{source}: {', '.join(sorted(foreign))}: not a key of {self.dataset}; leave it out",
@@ -82,22 +126,12 @@ class MemberArguments:
             self.dataset == "toyworld" or bool(self.data_path),
             f"{source}: llava needs data_path: give at least one file",
         )
-        for name, kinds, least in (
-            ("weight", (int, float), None),
-            ("repeat", (int,), 1),
-            ("num_clips", (int,), 1),
-            ("questions_per_clip", (int,), 1),
-        ):
+        for name, (is_allowed, allowed) in _VALUES.items():
             value = getattr(self, name)
-            if value is None:
-                continue
-            right = isinstance(value, kinds) and not isinstance(value, bool)
             require(
-                right and (value > 0 if least is None else value >= least),
-                f"{source}: {name}: {value!r} given, "
-                f"{'above 0' if least is None else f'{least} or more'} allowed",
+                value is None or is_allowed(value),
+                f"{source}: {name}: {value!r} given, {allowed} allowed",
             )
-        require(isinstance(self.sampling, str), f"{source}: sampling: {self.sampling!r} is no text")
         try:
             choose(self.sampling, 1, 0)
         except RecipeError as error:
@@ -131,12 +165,13 @@ class DialogueArguments(DataArguments):
     )
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         self.mixture = _read_mixture(self.mixture)
         require(
-            not (self.mixture and self.data_path),
-            "mixture and data_path are both given: name the files in the mixture",
+            not self.mixture or (self.dataset == "toyworld" and not self.data_path),
+            "mixture and dataset or data_path are both given: leave these out, the mixture names "
+            "its files",
         )
+        super().__post_init__()
         require(self.temperature > 0, f"temperature: {self.temperature} given, above 0 allowed")
         require(self.fps is None or self.fps > 0, f"fps: {self.fps} given, above 0 allowed")
         require(self.max_frames >= 1, f"max_frames: {self.max_frames} given, 1 or more allowed")
