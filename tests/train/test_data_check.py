@@ -11,7 +11,12 @@ from PIL import Image
 
 from tests.train.runs import QUIET, TINY_ENCODER, losses, refusal, weights, write_videos
 from videollm.cli import main
+from videollm.train.arguments import EncoderArguments, ModelArguments
+from videollm.train.building import build_encoder, build_processor, build_videollm
+from videollm.train.dialogue_arguments import DialogueArguments
 from videollm.train.examples import BAD_SAMPLES_FILE
+from videollm.train.stage import Run
+from videollm.train.stage_arguments import StageArguments
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "training.md"
 TURNS = [{"from": "human", "value": "<video>\nWhat?"}, {"from": "gpt", "value": "the <answer>"}]
@@ -162,6 +167,27 @@ def test_a_run_ends_where_more_is_bad_than_allowed(
     mixture = ["--mixture", '{"a": {"data_path": "x"}}', "--objective", "words"]
     line = refusal(capsys, "align", "tiny_align", tmp_path / "run", *small, *mixture)
     assert "objective: words knows the toy world only, not a mixture" in line
+
+
+@pytest.mark.parametrize("preset", [True, False])
+def test_the_check_counts_with_the_processor_of_the_run(
+    preset: bool, tiny_llm: Path, tmp_path: Path
+) -> None:
+    fields: dict[str, Any] = {"encoder_overrides": {**TINY_ENCODER, "tubelet_size": 2}}
+    data = DialogueArguments(num_frames=6)
+    if not preset:
+        build_encoder(EncoderArguments(**fields)).save_pretrained(tmp_path / "encoder")
+        fields = {"encoder": str(tmp_path / "encoder")}
+    model = ModelArguments(**fields, language_model=str(tiny_llm), tokens_per_frame=4)
+    args = StageArguments(output_dir=str(tmp_path), use_cpu=True)
+    run = Run(stage="instruct", args=args, values={}, checkpoint=None)
+    built, processor = build_videollm(run, model, data)
+    assert build_processor(model, data).to_dict() == processor.to_dict()
+    built.save_pretrained(tmp_path / "model")
+    processor.save_pretrained(tmp_path / "model")
+    again = build_processor(ModelArguments(model=str(tmp_path / "model")), data)
+    for name in ("image_size", "tubelet_size", "tokens_per_frame", "num_frames"):
+        assert getattr(again, name) == getattr(processor, name)
 
 
 def guide_blocks() -> dict[str, str]:
