@@ -23,7 +23,10 @@ Face Trainer's; what is here gives it data, models, callbacks and recipes.
                                             clips of listed videos, and what is done to them
     classify_data, classify_sets, classify_results
                                             views to learn from and to be tested on, and scores
-    toyworld_dialogues, llava_data          clips with dialogues for align and instruct
-    video_files, examples, collate          real files, bad samples, packing
+    toyworld_dialogues, dialogue_*          clips with dialogues for align and instruct
+    choice, frame_budget, mixture           which samples, how many frames, how much of each set
+    video_files, examples, collate, answer_spans
+                                            real files, bad samples, packing, what is supervised
+    data_check, data_findings, data_report  `videollm data check`: what is wrong before a run
     building, words                         models for the stages
 """

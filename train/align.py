@@ -10,23 +10,28 @@ from videollm.errors import RecipeError
 from videollm.loading import resolve_model
 from videollm.model import VideoLLMForConditionalGeneration
 from videollm.processor import VideoLLMProcessor
-from videollm.train.arguments import AlignArguments, DataArguments, ModelArguments
-from videollm.train.building import build_dialogues, build_videollm
+from videollm.train.arguments import AlignArguments, ModelArguments
+from videollm.train.building import build_videollm
 from videollm.train.collate import PackingCollator
 from videollm.train.decoding import DecodeArguments
+from videollm.train.dialogue_arguments import DialogueArguments
+from videollm.train.dialogue_sets import build_dialogues
 from videollm.train.parts import freeze_all_but, keep_evaluating
 from videollm.train.stage import Run, run_stage, run_training
 from videollm.train.toyworld_data import ToyWorldScenes, WordCollator, check_frames
 from videollm.train.words import WordAlignment
 
-__all__ = ["align", "main"]
+__all__ = ["GROUPS", "align", "main"]
+
+GROUPS = (ModelArguments, AlignArguments, DialogueArguments, DecodeArguments)
+"""What can be set, besides the run itself."""
 
 
 def align(
     run: Run,
     model_args: ModelArguments,
     objective: AlignArguments,
-    data: DataArguments,
+    data: DialogueArguments,
     decoding: DecodeArguments,
 ) -> None:
     """Train the projector and write the model.
@@ -43,9 +48,10 @@ def align(
         DataError: The data cannot be used.
         ModelError: A model cannot be had.
     """
-    if objective.objective == "words" and data.dataset != "toyworld":
+    if objective.objective == "words" and (data.mixture or data.dataset != "toyworld"):
+        given = "a mixture" if data.mixture else f"dataset {data.dataset}"
         raise RecipeError(
-            f"objective: words knows the toy world only, not dataset {data.dataset}: use caption"
+            f"objective: words knows the toy world only, not {given}: use objective: caption"
         )
     if model_args.model is not None and resolve_model(model_args.model)[1] is not None:
         raise RecipeError(
@@ -69,7 +75,7 @@ def _align_words(
     model: VideoLLMForConditionalGeneration,
     processor: VideoLLMProcessor,
     objective: AlignArguments,
-    data: DataArguments,
+    data: DialogueArguments,
 ) -> None:
     check_frames(data.num_frames, model.config.vision)
     # Losses are asked for by the inputs that are always there.
@@ -99,7 +105,7 @@ def _align_captions(
     run: Run,
     model: VideoLLMForConditionalGeneration,
     processor: VideoLLMProcessor,
-    data: DataArguments,
+    data: DialogueArguments,
     decoding: DecodeArguments,
 ) -> None:
     dataset, validation = build_dialogues(run, data, decoding, processor)
@@ -115,8 +121,7 @@ def _align_captions(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
-    groups = (ModelArguments, AlignArguments, DataArguments, DecodeArguments)
-    return run_stage(argv, stage="align", groups=groups, body=align)
+    return run_stage(argv, stage="align", groups=GROUPS, body=align)
 
 
 if __name__ == "__main__":

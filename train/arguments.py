@@ -7,7 +7,7 @@ are flat because `HfArgumentParser` knows no nesting. Nothing here loads a model
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from videollm.train.fields import described, mapping, require
+from videollm.train.fields import Share, described, mapping, require
 
 __all__ = [
     "AlignArguments",
@@ -68,7 +68,9 @@ class DataArguments:
 
     dataset: Literal["toyworld", "llava", "videos"] = field(
         default="toyworld",
-        metadata=described("toyworld: drawn in memory; llava: JSON/JSONL; videos: files, no text"),
+        metadata=described(
+            "toyworld: drawn in memory; llava: dialogues in JSON files; videos: files, no text"
+        ),
     )
     num_frames: int = field(default=16, metadata=described("frames of a clip"))
     num_clips: int = field(default=10_000, metadata=described("toyworld: clips in one epoch"))
@@ -89,17 +91,21 @@ class DataArguments:
     )
     data_path: list[str] = field(
         default_factory=list,
-        metadata=described("llava: JSON/JSONL files; videos: files, folders or lists (.txt)"),
+        metadata=described(
+            "llava: JSON, JSONL or Parquet files, or folders of them; videos: files, folders or "
+            "lists (.txt)"
+        ),
     )
     media_folder: str | None = field(
         default=None,
         metadata=described("where relative media paths start (default: beside their list)"),
     )
-    max_bad: float = field(
-        default=0.05, metadata=described("share of bad samples, 0 to 1, beyond which a run fails")
+    max_bad: Share = field(
+        default=Share(0.05),
+        metadata=described("share of bad samples, as 0.01 or 1%%, beyond which a run fails"),
     )
     max_length: int = field(
-        default=2048, metadata=described("tokens of a row; dialogues that do not fit are dropped")
+        default=2048, metadata=described("tokens of a row; dialogues that do not fit are left out")
     )
 
     def __post_init__(self) -> None:

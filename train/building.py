@@ -20,15 +20,12 @@ from videollm.processor import VideoLLMProcessor
 from videollm.quantize import quantization_config
 from videollm.runtime import pick_dtype
 from videollm.train.arguments import DataArguments, EncoderArguments, ModelArguments
-from videollm.train.decoding import DecodeArguments
-from videollm.train.llava_data import LlavaDialogues
 from videollm.train.stage import Run
-from videollm.train.toyworld_dialogues import ToyWorldDialogues
 
 __all__ = [
     "PRESETS",
-    "build_dialogues",
     "build_encoder",
+    "build_processor",
     "build_videollm",
     "checked",
     "load_trained",
@@ -61,12 +58,10 @@ def build_encoder(args: EncoderArguments) -> VideoMAPModel:
         RecipeError: An override does not fit.
         ModelError: There is no such preset or folder.
     """
+    if args.encoder in PRESETS:
+        return VideoMAPModel(_preset_config(args))
     overrides = args.encoder_overrides
     assert isinstance(overrides, dict)
-    if args.encoder in PRESETS:
-        with checked("encoder_overrides"):
-            config: VideoMAPConfig = getattr(encoders, f"{args.encoder}_config")(**overrides)
-        return VideoMAPModel(config)
     if not (Path(args.encoder) / "config.json").is_file():
         raise ModelError(
             f"encoder: {args.encoder} is neither a preset ({', '.join(PRESETS)}) nor a folder "
@@ -79,6 +74,15 @@ def build_encoder(args: EncoderArguments) -> VideoMAPModel:
             f"out all but {', '.join(_FREE_FIELDS)}"
         )
     return load_trained(VideoMAPModel, Path(args.encoder), source="encoder", overrides=overrides)
+
+
+def _preset_config(args: EncoderArguments) -> VideoMAPConfig:
+    assert isinstance(args.encoder_overrides, dict)
+    with checked("encoder_overrides"):
+        config: VideoMAPConfig = getattr(encoders, f"{args.encoder}_config")(
+            **args.encoder_overrides
+        )
+    return config
 
 
 def load_trained(
@@ -127,6 +131,26 @@ def vision_config(encoder: VideoMAPModel) -> VideoMAPConfig:
     """Return an encoder's config, typed."""
     assert isinstance(encoder.config, VideoMAPConfig)
     return encoder.config
+
+
+def build_processor(args: ModelArguments, data: DataArguments) -> VideoLLMProcessor:
+    """Return the processor of the model that `build_videollm` returns, without its weights.
+
+    Raises:
+        RecipeError: An override does not fit.
+        ModelError: The model cannot be had.
+    """
+    if args.model is not None:
+        return VideoLLMProcessor.from_pretrained(resolve_model(args.model)[0])
+    is_preset = args.encoder in PRESETS
+    config = _preset_config(args) if is_preset else vision_config(build_encoder(args))
+    return VideoLLMProcessor(
+        load_tokenizer(args.language_model or DEFAULT_LLM),
+        image_size=config.image_size,
+        tubelet_size=config.tubelet_size,
+        tokens_per_frame=args.tokens_per_frame,
+        num_frames=data.num_frames,
+    )
 
 
 def build_videollm(
@@ -181,45 +205,3 @@ def _forget_paths(model: VideoLLMForConditionalGeneration) -> None:
     assert isinstance(model.config, VideoLLMConfig)
     if model.config.text_model is not None:
         model.config.text.name_or_path = ""
-
-
-def build_dialogues(
-    run: Run, data: DataArguments, decoding: DecodeArguments, processor: VideoLLMProcessor
-) -> tuple[ToyWorldDialogues | LlavaDialogues, ToyWorldDialogues | None]:
-    """Return the training dialogues, and those to evaluate on where the recipe asks for some.
-
-    Raises:
-        RecipeError: The data set holds no text.
-        DataError: The data cannot be used.
-    """
-    if data.dataset == "videos":
-        raise RecipeError("dataset: videos have no text; use toyworld or llava")
-    validation = None
-    if data.validation_clips:
-        validation = _toy_dialogues("val", data.validation_clips, data, processor)
-    if data.dataset == "toyworld":
-        return _toy_dialogues("train", data.num_clips, data, processor), validation
-    records = LlavaDialogues(
-        [Path(item) for item in data.data_path],
-        media_folder=Path(data.media_folder) if data.media_folder else None,
-        num_frames=data.num_frames,
-        output=run.args.folder,
-        max_bad=data.max_bad,
-        decode_seconds=decoding.decode_seconds,
-    )
-    return records, validation
-
-
-def _toy_dialogues(
-    split: str, num_clips: int, data: DataArguments, processor: VideoLLMProcessor
-) -> ToyWorldDialogues:
-    return ToyWorldDialogues(
-        split,
-        num_clips=num_clips,
-        seed=data.world_seed,
-        image_size=processor.image_size,
-        num_frames=data.num_frames,
-        questions=data.questions_per_clip,
-        families=data.families,
-        choice_fraction=data.choice_fraction,
-    )

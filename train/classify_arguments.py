@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from videollm.train.fields import described, require
+from videollm.train.fields import Share, described, require
 
 __all__ = ["ClassifyArguments", "ClassifyDataArguments"]
 
@@ -80,8 +80,9 @@ class ClassifyDataArguments:
     num_clips: int = field(default=1000, metadata=described("toyworld: clips to learn from"))
     validation_clips: int = field(default=500, metadata=described("toyworld: clips to test on"))
     world_seed: int = field(default=0, metadata=described("toyworld: seed of the scenes"))
-    max_bad: float = field(
-        default=0.05, metadata=described("share of bad samples, 0 to 1, beyond which a run fails")
+    max_bad: Share = field(
+        default=Share(0.05),
+        metadata=described("share of bad samples, as 0.01 or 1%%, beyond which a run fails"),
     )
 
     def __post_init__(self) -> None:

@@ -22,6 +22,7 @@ from torch import Tensor
 from videollm.clip import Clip
 from videollm.errors import ModelError, RecipeError
 from videollm.processor import VideoLLMProcessor
+from videollm.train.answer_spans import render_with_answers
 from videollm.train.examples import Dialogue, Example
 
 __all__ = ["IGNORED", "PackingCollator", "TokenizedDialogue", "attention_between", "tokenize"]
@@ -64,17 +65,17 @@ def tokenize(
 
     Raises:
         ModelError: The tokenizer does not say where tokens stand in the text, or the chat
-            template rewrites earlier turns when a chat goes on.
+            template does not show answers as they are.
     """
-    text = processor.render(dialogue, videos)
     if not processor.tokenizer.is_fast:
         raise ModelError("training needs a fast tokenizer (tokenizer.json): choose another LLM")
+    text, spans = render_with_answers(processor, dialogue, videos)
     encoded = processor.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     ids: list[int] = encoded["input_ids"]
     offsets: list[tuple[int, int]] = encoded["offset_mapping"]
     labels = [IGNORED] * len(ids)
     special = set(processor.tokenizer.all_special_ids)
-    for start, end in _answer_spans(processor, dialogue, videos, text):
+    for start, end in spans:
         inside = [i for i, (first, last) in enumerate(offsets) if last > start and first < end]
         ends = [i for i in inside if ids[i] in special]
         for i in inside:
@@ -82,24 +83,6 @@ def tokenize(
                 labels[i] = ids[i]
     visual = [i for i, token in enumerate(ids) if token == processor.video_token_id]
     return TokenizedDialogue(ids, labels, visual[-1] + 1 if visual else 0)
-
-
-def _answer_spans(
-    processor: VideoLLMProcessor, dialogue: Dialogue, videos: Sequence[Clip], text: str
-) -> list[tuple[int, int]]:
-    """Return where each assistant turn stands in the rendered text, its end of turn included."""
-    spans = []
-    for index, message in enumerate(dialogue):
-        if message["role"] == "assistant":
-            before = processor.render(dialogue[:index], videos, add_generation_prompt=True)
-            until = processor.render(dialogue[: index + 1], videos)
-            if not (text.startswith(until) and until.startswith(before)):
-                raise ModelError(
-                    "the chat template renders earlier turns differently once a chat goes on, so "
-                    "answers cannot be told from prompts: set another chat_template"
-                )
-            spans.append((len(before), len(until)))
-    return spans
 
 
 def attention_between(segments: Tensor) -> Tensor:
@@ -123,8 +106,8 @@ class PackingCollator:
 
     Args:
         processor: Renders chats and turns clips into pixels.
-        max_length: Longest row in tokens. Dialogues that do not fit any more are left out; one
-            that does not fit even alone is cut.
+        max_length: Longest row in tokens. Dialogues that do not fit any more are left out;
+            nothing is cut.
     """
 
     processor: VideoLLMProcessor
@@ -138,7 +121,7 @@ class PackingCollator:
             every row is a single dialogue; with videos pixel_values and frame_counts.
 
         Raises:
-            RecipeError: The visual tokens of a clip alone exceed `max_length`.
+            RecipeError: A dialogue, or its visual tokens, alone exceed `max_length`.
         """
         rows = [self._pack(example) for example in examples]
         pad_id = self.processor.tokenizer.pad_token_id
@@ -168,12 +151,18 @@ class PackingCollator:
                 f"max_length: {self.max_length} given; the prefix with the visual tokens alone "
                 f"has {size}: raise it, or lower num_frames or tokens_per_frame"
             )
-        row = _Row(first.input_ids[:size], [IGNORED] * size, list(range(size)), [_PREFIX] * size)
+        # Answers between the clips of one dialogue are part of the prefix, and supervised.
+        row = _Row(first.input_ids[:size], first.labels[:size], list(range(size)), [_PREFIX] * size)
         for number, dialogue in enumerate(dialogues, start=1):
             assert dialogue.input_ids[:size] == row.input_ids[:size]
             tail = dialogue.input_ids[size:]
             room = self.max_length - len(row.input_ids)
-            if len(tail) > room and number > 1:
+            if len(tail) > room:
+                if number == 1:
+                    raise RecipeError(
+                        f"max_length: {self.max_length} given; a dialogue alone has "
+                        f"{size + len(tail)} tokens: raise it, or lower num_frames"
+                    )
                 logger.warning(
                     "%d of %d dialogues fit into max_length = %d tokens; the others are left out",
                     number - 1,
@@ -181,7 +170,6 @@ class PackingCollator:
                     self.max_length,
                 )
                 break
-            tail = tail[:room]
             row.input_ids.extend(tail)
             row.labels.extend(dialogue.labels[size : size + len(tail)])
             row.position_ids.extend(range(size, size + len(tail)))

@@ -1,6 +1,6 @@
-"""What a language stage learns from: one clip with dialogues about it, and samples that failed.
+"""What a language stage learns from: clips with dialogues about them, and samples that failed.
 
-Every text data set yields `Example`s; the collator packs the dialogues of one behind its clip.
+Every text data set yields `Example`s; the collator packs the dialogues of one behind its clips.
 """
 
 import json
@@ -22,26 +22,21 @@ BAD_SAMPLES_FILE = "bad_samples.jsonl"
 
 Dialogue = tuple[Message, ...]
 Item = TypeVar("Item")
-ClipOrNone = TypeVar("ClipOrNone", Clip, Clip | None)
+Loaded = TypeVar("Loaded")
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Hold one clip and what is said about it.
+    """Hold clips and what is said about them.
 
     Args:
-        clip: The video; None for text alone.
-        dialogues: Independent conversations, each about the clip from its start. The first
-            user message of each holds the video part when there is a clip.
+        videos: In the order of a dialogue's video parts; none for text alone.
+        dialogues: Independent conversations, each about all the clips. Where there are several,
+            their messages up to the last video part are the same but for its text.
     """
 
-    clip: Clip | None
+    videos: tuple[Clip, ...]
     dialogues: tuple[Dialogue, ...]
-
-    @property
-    def videos(self) -> tuple[Clip, ...]:
-        """Return the clips in the order of the text's video parts: one or none."""
-        return () if self.clip is None else (self.clip,)
 
 
 def question_and_answer(question: str, answer: str) -> Dialogue:
@@ -122,11 +117,11 @@ def first_readable(
     samples: Sequence[Item],
     index: int,
     *,
-    load: Callable[[Item], ClipOrNone],
+    load: Callable[[Item], Loaded],
     name: Callable[[Item], str],
     bad: BadSamples,
-) -> tuple[Item, ClipOrNone]:
-    """Return the sample at `index` and its clip, or the next one whose video can be read.
+) -> tuple[Item, Loaded]:
+    """Return the sample at `index` and what it loads, or the next one that can be loaded.
 
     The one that stands in depends on the files alone, so a resumed run sees the same. Every
     unreadable sample is recorded.
@@ -141,7 +136,7 @@ def first_readable(
         try:
             return sample, load(sample)
         except (VideoError, RequestError) as error:
-            logger.warning("skipped: %s", error)
+            logger.warning("skipped %s: %s", name(sample), error)
             bad.add(name(sample), str(error))
             bad.check()
-    raise DataError(f"no video of {len(samples)} samples can be read; see {bad.path}")
+    raise DataError(f"not one of {len(samples)} samples can be used; see {bad.path}")

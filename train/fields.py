@@ -1,11 +1,31 @@
 """What the groups of arguments share: help for a field, mappings, and refusals."""
 
 import json
+from argparse import ArgumentTypeError
 from typing import Any
 
 from videollm.errors import RecipeError
 
-__all__ = ["described", "mapping", "require"]
+__all__ = ["Share", "described", "mapping", "require"]
+
+
+class Share(float):
+    """A share of something, 0 to 1, that may be written as a percentage: 0.01 or 1%."""
+
+    def __new__(cls, given: str | float) -> "Share":
+        """Return the share that a text or a number spells.
+
+        Raises:
+            ArgumentTypeError: It is neither; argparse names the argument.
+        """
+        try:
+            percent = isinstance(given, str) and given.strip().endswith("%")
+            value = float(given.strip()[:-1]) / 100 if percent else float(given)  # type: ignore[union-attr]
+        except (TypeError, ValueError):
+            raise ArgumentTypeError(
+                f"{given!r} given, a share such as 0.01 or 1% allowed"
+            ) from None
+        return super().__new__(cls, value)
 
 
 def described(text: str) -> dict[str, Any]:

@@ -15,10 +15,12 @@ from transformers import TrainerCallback
 from videollm.errors import RecipeError
 from videollm.processor import VideoLLMProcessor
 from videollm.train.adapter_arguments import AdapterArguments
-from videollm.train.arguments import DataArguments, HeldOutArguments, ModelArguments
-from videollm.train.building import build_dialogues, build_videollm
+from videollm.train.arguments import HeldOutArguments, ModelArguments
+from videollm.train.building import build_videollm
 from videollm.train.collate import PackingCollator
 from videollm.train.decoding import DecodeArguments
+from videollm.train.dialogue_arguments import DialogueArguments
+from videollm.train.dialogue_sets import build_dialogues
 from videollm.train.examples import Example
 from videollm.train.held_out import HeldOutAnswers, held_out_questions
 from videollm.train.run_card import write_run_card
@@ -26,14 +28,23 @@ from videollm.train.sharding import whole_state
 from videollm.train.stage import Run, run_stage, run_training
 from videollm.train.tuning import model_arguments, prepare_tuning
 
-__all__ = ["instruct", "main"]
+__all__ = ["GROUPS", "instruct", "main"]
+
+GROUPS = (
+    ModelArguments,
+    AdapterArguments,
+    DialogueArguments,
+    HeldOutArguments,
+    DecodeArguments,
+)
+"""What can be set, besides the run itself."""
 
 
 def instruct(
     run: Run,
     model_args: ModelArguments,
     adapter: AdapterArguments,
-    data: DataArguments,
+    data: DialogueArguments,
     held_out: HeldOutArguments,
     decoding: DecodeArguments,
 ) -> None:
@@ -100,14 +111,7 @@ def _watchers(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
-    groups = (
-        ModelArguments,
-        AdapterArguments,
-        DataArguments,
-        HeldOutArguments,
-        DecodeArguments,
-    )
-    return run_stage(argv, stage="instruct", groups=groups, body=instruct)
+    return run_stage(argv, stage="instruct", groups=GROUPS, body=instruct)
 
 
 if __name__ == "__main__":

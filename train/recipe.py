@@ -19,6 +19,7 @@ import yaml
 from transformers import HfArgumentParser
 
 from videollm.errors import RecipeError
+from videollm.train.fields import Share
 
 __all__ = [
     "RECIPE_FILE",
@@ -26,6 +27,7 @@ __all__ = [
     "parse_recipe",
     "recorded_stage",
     "shipped_recipes",
+    "stage_of",
     "write_recipe",
 ]
 
@@ -66,6 +68,15 @@ def find_recipe(name: str) -> Path:
         f"recipe {name}: no such file; give a YAML file or one of the shipped recipes: "
         f"{', '.join(shipped)}"
     )
+
+
+def stage_of(name: str) -> str | None:
+    """Return the stage that a recipe is for, or None where it does not say.
+
+    Raises:
+        RecipeError: There is no such recipe, or it is not YAML.
+    """
+    return _load(find_recipe(name)).get("stage")
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -201,11 +212,10 @@ def _fill(
 
 def write_recipe(folder: Path, *, stage: str, values: Mapping[str, Any]) -> None:
     """Write every resolved value into `folder`, as a recipe that repeats the run."""
-    plain = {
-        key: value.value if isinstance(value, Enum) else value
-        for key, value in values.items()
-        if key not in _SECRETS
-    }
+    plain = {key: value for key, value in values.items() if key not in _SECRETS}
+    for key, value in plain.items():
+        if isinstance(value, Enum | Share):
+            plain[key] = value.value if isinstance(value, Enum) else float(value)
     folder.mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump({"stage": stage, **plain}, sort_keys=False, allow_unicode=False)
     (folder / RECIPE_FILE).write_text(text, encoding="utf-8")

@@ -75,5 +75,5 @@ class ToyWorldDialogues(Dataset[Example]):
             if questions:
                 clip = render_frames(scene, size=self.image_size, num_frames=self.num_frames)
                 asked = tuple(question_and_answer(item.prompt, item.answer) for item in questions)
-                return Example(clip, asked)
+                return Example((clip,), asked)
         raise DataError(f"families: {self.families} ask nothing about {_MAX_SCENES} scenes")

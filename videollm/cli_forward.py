@@ -52,6 +52,13 @@ PROGRAMS = (
         example="Example: videollm eval --tasks toyworld --split test_iid --output runs/iid",
     ),
     Program(
+        name="data",
+        module="videollm.train.data_check",
+        extra="train",
+        summary="Check the data of a recipe before a run.",
+        example="Example: videollm data check RECIPE --output runs/check",
+    ),
+    Program(
         name="pretrain",
         module="videollm.train.pretrain",
         extra="train",

@@ -30,6 +30,7 @@ POLICIES: tuple[Policy, ...] = ("uniform", "fps", "keyframes", "scenes")
 
 DEFAULT_NUM_FRAMES = 16
 DEFAULT_MAX_FRAMES = 64
+_PICTURE_CODECS = ("bmp", "gif", "jpeg2000", "mjpeg", "pbm", "pgm", "png", "ppm", "tiff", "webp")
 
 
 def load_clip(
@@ -44,6 +45,8 @@ def load_clip(
     max_side: int | None = None,
 ) -> Clip:
     """Return a clip of a video: `num_frames` spread evenly, or as another policy chooses.
+
+    A picture file is a clip of one frame, whatever was asked for.
 
     Args:
         source: Anything that `VideoReader.open` takes, or an open reader, which stays open.
@@ -62,10 +65,12 @@ def load_clip(
         RequestError: A number is out of its range, or does not go with the policy.
     """
     with nullcontext(source) if isinstance(source, FrameReader) else VideoReader.open(source) as it:
+        metadata = it.metadata
+        is_picture = metadata.num_frames == 1 and metadata.codec in _PICTURE_CODECS
         times = choose_times(
             it,
             sampling=sampling,
-            num_frames=num_frames,
+            num_frames=min(num_frames, 1) if is_picture else num_frames,
             fps=fps,
             max_frames=max_frames,
             start_seconds=start_seconds,

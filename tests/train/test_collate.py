@@ -7,7 +7,7 @@ import torch
 
 from tests.tiny import tiny_encoder
 from videollm.clip import Clip
-from videollm.errors import ModelError, RecipeError
+from videollm.errors import RecipeError
 from videollm.llm import load_tokenizer
 from videollm.model import VideoLLMForConditionalGeneration
 from videollm.processor import VideoLLMProcessor
@@ -48,8 +48,8 @@ def pack(processor: VideoLLMProcessor, *examples: Example, max_length: int = 204
     return PackingCollator(processor=processor, max_length=max_length)(list(examples))
 
 
-def alone(clip: Clip | None) -> list[Example]:
-    return [Example(clip, (dialogue,)) for dialogue in QUESTIONS]
+def alone(clip: Clip) -> list[Example]:
+    return [Example((clip,), (dialogue,)) for dialogue in QUESTIONS]
 
 
 def test_single_question_is_token_for_token_what_the_processor_renders(
@@ -65,7 +65,7 @@ def test_single_question_is_token_for_token_what_the_processor_renders(
 
 def test_segments_continue_the_prefix_token_for_token(processor: VideoLLMProcessor) -> None:
     clip = draw_clip(0)
-    batch = pack(processor, Example(clip, QUESTIONS))
+    batch = pack(processor, Example((clip,), QUESTIONS))
     ids, positions = batch["input_ids"][0], batch["position_ids"][0]
     starts = [i for i in range(1, len(ids)) if positions[i] != positions[i - 1] + 1]
     prefix = int((ids == processor.video_token_id).nonzero().max()) + 1
@@ -77,7 +77,7 @@ def test_segments_continue_the_prefix_token_for_token(processor: VideoLLMProcess
 
 
 def test_only_answers_and_their_end_are_supervised(processor: VideoLLMProcessor) -> None:
-    batch = pack(processor, Example(draw_clip(0), QUESTIONS))
+    batch = pack(processor, Example((draw_clip(0),), QUESTIONS))
     labels = batch["labels"][0]
     supervised = labels[labels != IGNORED]
     assert torch.equal(supervised, batch["input_ids"][0][labels != IGNORED])
@@ -101,7 +101,7 @@ def test_packed_logits_are_those_of_each_question_alone(
     model: VideoLLMForConditionalGeneration, processor: VideoLLMProcessor
 ) -> None:
     clip = draw_clip(1)
-    packed = model(**pack(processor, Example(clip, QUESTIONS))).logits
+    packed = model(**pack(processor, Example((clip,), QUESTIONS))).logits
     single = torch.cat([model(**pack(processor, one)).logits for one in alone(clip)])
     torch.testing.assert_close(packed, single, atol=2e-5, rtol=1e-4)
     # The comparison means something only if answers depend on what they attend to.
@@ -114,7 +114,7 @@ def test_packed_loss_is_the_mean_over_tokens_of_the_losses_alone(
     model: VideoLLMForConditionalGeneration, processor: VideoLLMProcessor
 ) -> None:
     clips = [draw_clip(3), draw_clip(4, num_frames=8)]
-    packed = model(**pack(processor, *(Example(clip, QUESTIONS) for clip in clips))).loss
+    packed = model(**pack(processor, *(Example((clip,), QUESTIONS) for clip in clips))).loss
     total, count = 0.0, 0
     for clip in clips:
         for one in alone(clip):
@@ -128,7 +128,7 @@ def test_packed_loss_is_the_mean_over_tokens_of_the_losses_alone(
 def test_padding_and_neighbours_change_nothing(
     model: VideoLLMForConditionalGeneration, processor: VideoLLMProcessor
 ) -> None:
-    short, long = Example(draw_clip(5), QUESTIONS[2:]), Example(draw_clip(6), QUESTIONS)
+    short, long = Example((draw_clip(5),), QUESTIONS[2:]), Example((draw_clip(6),), QUESTIONS)
     together = model(**pack(processor, short, long)).logits
     apart = torch.cat([model(**pack(processor, one)).logits for one in (short, long)])
     assert torch.isfinite(together).all()
@@ -154,7 +154,7 @@ def test_text_alone_mixes_with_video(
         {"role": "user", "content": "Say something."},
         {"role": "assistant", "content": "something"},
     )
-    only_text, video = Example(None, (text,)), Example(draw_clip(8), QUESTIONS)
+    only_text, video = Example((), (text,)), Example((draw_clip(8),), QUESTIONS)
     assert "pixel_values" not in pack(processor, only_text)
     together = model(**pack(processor, only_text, video)).logits
     apart = torch.cat([model(**pack(processor, one)).logits for one in (only_text, video)])
@@ -180,25 +180,16 @@ def test_what_does_not_fit_is_left_out_and_said(
     processor: VideoLLMProcessor, caplog: pytest.LogCaptureFixture
 ) -> None:
     clip = draw_clip(0)
-    whole = pack(processor, Example(clip, QUESTIONS))["input_ids"].shape[1]
-    batch = pack(processor, Example(clip, QUESTIONS), max_length=whole - 1)
+    whole = pack(processor, Example((clip,), QUESTIONS))["input_ids"].shape[1]
+    batch = pack(processor, Example((clip,), QUESTIONS), max_length=whole - 1)
     answers = processor.tokenizer.decode(batch["labels"][batch["labels"] != IGNORED])
     assert answers == "red<|im_end|>12 in all<|im_end|>"
     assert "2 of 3 dialogues fit" in caplog.text
-    single = pack(processor, Example(clip, QUESTIONS[:1]))["input_ids"].shape[1]
-    cut = pack(processor, Example(clip, QUESTIONS[:1]), max_length=single - 3)
-    assert cut["input_ids"].shape[1] == single - 3
+    single = pack(processor, Example((clip,), QUESTIONS[:1]))["input_ids"].shape[1]
+    with pytest.raises(RecipeError, match=rf"max_length: {single - 1} given; .* has {single} tok"):
+        pack(processor, Example((clip,), QUESTIONS[:1]), max_length=single - 1)
 
 
 def test_clip_that_cannot_fit_is_an_error(processor: VideoLLMProcessor) -> None:
     with pytest.raises(RecipeError, match=r"max_length: 20 given; the prefix .* alone has \d+"):
-        pack(processor, Example(draw_clip(0), QUESTIONS), max_length=20)
-
-
-def test_template_that_rewrites_history_is_refused(tiny_llm: Path) -> None:
-    tokenizer = load_tokenizer(str(tiny_llm))
-    template = "{{ messages | length }}{% for m in messages %}{{ m['content'] }}{% endfor %}"
-    rewriting = VideoLLMProcessor(tokenizer, chat_template=template)
-    talk: Dialogue = ({"role": "user", "content": "a"}, {"role": "assistant", "content": "b"})
-    with pytest.raises(ModelError, match="chat template renders earlier turns differently"):
-        tokenize(rewriting, talk)
+        pack(processor, Example((draw_clip(0),), QUESTIONS), max_length=20)

@@ -9,18 +9,14 @@ import torch
 import yaml
 from accelerate.commands.config.config_args import ClusterConfig, load_config_from_file
 
-from videollm.encoder import VideoMAPModel
 from videollm.errors import RecipeError
-from videollm.train.adapter_arguments import AdapterArguments
+from videollm.train import align, instruct
 from videollm.train.arguments import (
-    AlignArguments,
     DataArguments,
     EncoderArguments,
-    ModelArguments,
     PretrainArguments,
 )
 from videollm.train.classify_arguments import ClassifyArguments, ClassifyDataArguments
-from videollm.train.instruct import main as instruct_main
 from videollm.train.recipe import (
     RECIPE_FILE,
     find_recipe,
@@ -34,8 +30,8 @@ from videollm.train.view_arguments import ViewArguments
 GROUPS = (EncoderArguments, PretrainArguments, DataArguments, ViewArguments, StageArguments)
 STAGE_GROUPS = {
     "pretrain": GROUPS,
-    "align": (ModelArguments, AlignArguments, DataArguments, StageArguments),
-    "instruct": (ModelArguments, AdapterArguments, DataArguments, StageArguments),
+    "align": (*align.GROUPS, StageArguments),
+    "instruct": (*instruct.GROUPS, StageArguments),
     "classify": (
         EncoderArguments,
         ClassifyArguments,
@@ -171,8 +167,6 @@ def test_shipped_launch_settings_load(name: str) -> None:
     assert isinstance(config, ClusterConfig)
     assert config.num_processes == int(re.sub(r"[^0-9]", "", name.split("_")[1]))
     assert name not in shipped_recipes()
-    units = (config.fsdp_config or {}).get("fsdp_transformer_layer_cls_to_wrap", "")
-    assert set(filter(None, units.split(","))) <= set(VideoMAPModel._no_split_modules)
 
 
 @pytest.mark.parametrize("name", [name for name in shipped_recipes() if "_k400" in name])
@@ -193,7 +187,7 @@ def test_written_recipe_repeats_the_run(recipe: Path, tmp_path: Path) -> None:
 
 
 def test_program_tells_mistakes_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert instruct_main(["tiny_instruct", "--lora_rnk", "4"]) == 2
+    assert instruct.main(["tiny_instruct", "--lora_rnk", "4"]) == 2
     captured = capsys.readouterr()
     assert captured.err == (
         "error: command line: unknown key 'lora_rnk'; the nearest known one is 'lora_rank'\n"
@@ -203,8 +197,24 @@ def test_program_tells_mistakes_in_one_line(capsys: pytest.CaptureFixture[str]) 
 
 def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        instruct_main(["--help"])
+        instruct.main(["--help"])
     assert ended.value.code == 0
     text = capsys.readouterr().out
     assert "example: videollm instruct tiny_instruct" in " ".join(text.split())
     assert "--lora_rank" in text
+
+
+@pytest.mark.parametrize(("given", "share"), [("1%", 0.01), ("0.01", 0.01), ("100 %", 1.0)])
+def test_a_share_may_be_a_percentage(recipe: Path, given: str, share: float) -> None:
+    recipe.write_text(f"output_dir: out\nmax_bad: {given}\n")
+    (_, _, data, *_), values = parse(recipe)
+    assert data.max_bad == share
+    assert parse(recipe, f"--max_bad={given}")[1]["max_bad"] == share
+    write_recipe(recipe.parent, stage="pretrain", values=values)
+    assert f"max_bad: {share}\n" in (recipe.parent / RECIPE_FILE).read_text()
+
+
+@pytest.mark.parametrize("given", ["many", "%", "", "101%", "-1%", "1.5"])
+def test_a_share_that_is_none_is_refused(recipe: Path, given: str) -> None:
+    with pytest.raises(RecipeError, match=r"max.bad: .* given, (a share such as 0.01|0 to)"):
+        parse(recipe, f"--max_bad={given}")

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from tests.videollm.drawn import draw_sound, draw_video, numbered_frames, numbers_of
-from videollm.errors import VideoError
+from videollm.errors import RequestError, VideoError
 from videollm.sampling import load_clip
 from videollm.video import VideoReader
 
@@ -125,8 +125,10 @@ def test_a_gif_of_one_frame_and_a_single_image(tmp_path: Path) -> None:
     for name in ("one.gif", "one.png", "one.jpg"):
         Image.fromarray(numbered_frames(7)[6]).save(tmp_path / name)
         clip = load_clip(tmp_path / name, num_frames=4)
-        assert numbers_of(clip.frames) == [6, 6, 6, 6]
-        assert clip.pts_seconds.tolist() == [0.0] * 4
+        assert numbers_of(clip.frames) == [6]
+        assert clip.pts_seconds.tolist() == [0.0]
+        with pytest.raises(RequestError, match="num_frames is 0"):
+            load_clip(tmp_path / name, num_frames=0)
 
 
 def test_tags_that_are_not_utf8_do_no_harm(tmp_path: Path) -> None:

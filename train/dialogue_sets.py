@@ -1,0 +1,161 @@
+"""The data sets with text that a recipe names, and their mixture."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch.utils.data import Subset
+
+from videollm.errors import DataError, RecipeError
+from videollm.processor import VideoLLMProcessor
+from videollm.train.choice import choose
+from videollm.train.decoding import DecodeArguments
+from videollm.train.dialogue_arguments import DialogueArguments, MemberArguments
+from videollm.train.dialogue_files import DialogueFiles
+from videollm.train.dialogue_lists import find_lists
+from videollm.train.examples import BadSamples, Example
+from videollm.train.frame_budget import FrameBudget
+from videollm.train.mixture import Member, Mixture, counts_of_pass
+from videollm.train.stage import Run
+from videollm.train.toyworld_dialogues import ToyWorldDialogues
+
+__all__ = ["build_dialogues", "build_members", "build_mixture"]
+
+
+def build_dialogues(
+    run: Run, data: DialogueArguments, decoding: DecodeArguments, processor: VideoLLMProcessor
+) -> tuple[ToyWorldDialogues | Mixture, ToyWorldDialogues | None]:
+    """Return the training dialogues, and those to evaluate on where the recipe asks for some.
+
+    Raises:
+        RecipeError: The data set holds no text.
+        DataError: The data cannot be used.
+    """
+    validation = None
+    if data.validation_clips:
+        validation = _toy_dialogues("val", data.validation_clips, data, processor)
+    if data.dataset == "toyworld" and not data.mixture:
+        return _toy_dialogues("train", data.num_clips, data, processor), validation
+    assert run.args.data_seed is not None
+    bad = BadSamples(run.args.folder, num_samples=0, max_share=data.max_bad)
+    members = build_members(
+        data,
+        processor,
+        bad=bad,
+        seed=run.args.data_seed,
+        decode_seconds=decoding.decode_seconds,
+    )
+    bad.check()
+    return build_mixture(members, data, seed=run.args.data_seed), validation
+
+
+def build_members(
+    data: DialogueArguments,
+    processor: VideoLLMProcessor,
+    *,
+    bad: BadSamples,
+    seed: int,
+    decode_seconds: float | None = None,
+) -> list[Member]:
+    """Return the data sets of a recipe, each by itself.
+
+    Args:
+        data: Which, and what holds for all of them.
+        processor: Renders samples and counts their tokens.
+        bad: Counts bad samples.
+        seed: Of samples chosen at random.
+        decode_seconds: As `videollm.train.decoding.open_video` takes it.
+
+    Raises:
+        RecipeError: The data set holds no text.
+        DataError: Files cannot be used.
+    """
+    if data.dataset == "videos" and not data.mixture:
+        raise RecipeError("dataset: videos have no text; use toyworld or llava")
+    members = []
+    for name, member in data.members.items():
+        dataset: DialogueFiles | ToyWorldDialogues | Subset[Example]
+        if member.dataset == "toyworld":
+            toys = _toy_dialogues("train", data.num_clips, data, processor, member)
+            chosen = choose(member.sampling, len(toys), seed)
+            dataset = toys if len(chosen) == len(toys) else Subset(toys, chosen)
+        else:
+            dataset = _files(
+                member, data, processor, bad=bad, seed=seed, decode_seconds=decode_seconds
+            )
+        members.append(
+            Member(
+                name=name,
+                dataset=dataset,
+                size=len(dataset),
+                weight=member.weight,
+                repeat=member.repeat,
+            )
+        )
+    return members
+
+
+def build_mixture(members: Sequence[Member], data: DialogueArguments, *, seed: int) -> Mixture:
+    """Return the data sets as the one that the recipe's law makes of them.
+
+    Raises:
+        RecipeError: One of them would have no sample in a pass.
+        DataError: One of them has no usable sample.
+    """
+    for member in members:
+        if not member.size:
+            raise DataError(f"{member.name}: no usable sample; see the report on bad samples")
+    counts = counts_of_pass(members, law=data.mixing, temperature=data.temperature)
+    return Mixture(members, counts, seed=seed)
+
+
+def _files(
+    member: MemberArguments,
+    data: DialogueArguments,
+    processor: VideoLLMProcessor,
+    *,
+    bad: BadSamples,
+    seed: int,
+    decode_seconds: float | None,
+) -> DialogueFiles:
+    folder = member.media_folder or data.media_folder
+    return DialogueFiles(
+        find_lists(member.data_path),
+        media_folder=Path(folder) if folder else None,
+        processor=processor,
+        frames=FrameBudget(
+            num_frames=data.num_frames,
+            fps=data.fps,
+            max_frames=data.max_frames,
+            max_visual_tokens=data.max_visual_tokens,
+            tubelet_size=processor.tubelet_size,
+            tokens_per_frame=processor.tokens_per_frame,
+        ),
+        max_length=data.max_length,
+        bad=bad,
+        sampling=member.sampling,
+        seed=seed,
+        decode_seconds=decode_seconds,
+    )
+
+
+def _toy_dialogues(
+    split: str,
+    num_clips: int,
+    data: DialogueArguments,
+    processor: VideoLLMProcessor,
+    member: MemberArguments | None = None,
+) -> ToyWorldDialogues:
+    """Return scenes of a split, as the recipe says where a member of a mixture says nothing."""
+    own = member or MemberArguments()
+    return ToyWorldDialogues(
+        split,
+        num_clips=own.num_clips or num_clips,
+        seed=data.world_seed if own.world_seed is None else own.world_seed,
+        image_size=processor.image_size,
+        num_frames=data.num_frames,
+        questions=own.questions_per_clip or data.questions_per_clip,
+        families=data.families if own.families is None else own.families,
+        choice_fraction=(
+            data.choice_fraction if own.choice_fraction is None else own.choice_fraction
+        ),
+    )
