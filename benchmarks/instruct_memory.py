@@ -83,15 +83,15 @@ def run_case(name: str, steps: int, words: list[str]) -> dict[str, Any]:
     """
     from videollm.train import instruct
     from videollm.train.callbacks import read_metrics
+    from videollm.train.stage import run_training
 
     before = resident = 0
-    train = instruct.run_training
 
     def noted(*given: Any, **options: Any) -> None:
         nonlocal before, resident
         before, resident = resident_bytes("VmHWM"), resident_bytes("VmRSS")
         forget_peak()
-        train(*given, **options)
+        run_training(*given, **options)
 
     with tempfile.TemporaryDirectory() as scratch:
         base = Path(scratch) / "base"
