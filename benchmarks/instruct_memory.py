@@ -79,12 +79,12 @@ def run_case(name: str) -> dict[str, Any]:
     """
     from videollm.train import instruct
     from videollm.train.callbacks import read_metrics
-    from videollm.train.stage import run_training
+    from videollm.train.stage import Run, run_training
 
     before = resident = 0
     steps, words = CASES[name]
 
-    def noted(run: Any, model: nn.Module, **options: Any) -> None:
+    def noted(run: Run, model: nn.Module, **options: Any) -> None:
         nonlocal before, resident
         # Weights are mapped from their file: without a look at them they are not resident.
         for parameter in model.parameters():

@@ -47,7 +47,7 @@ def instruct(
     collator = PackingCollator(processor=processor, max_length=data.max_length)
     run_training(run, tuning.trained, collator=collator, dataset=dataset, validation=validation)
     if run.args.should_save:
-        tuning.save(run.args.folder)
+        tuning.save(run.args.folder, tuning.trained.state_dict())
         processor.save_pretrained(run.args.folder)
         write_run_card(
             run,

@@ -52,8 +52,13 @@ class Tuning(Protocol):
     def description(self) -> str | None:
         """What the adapter is, in words; None without one."""
 
-    def save(self, folder: Path) -> None:
-        """Write the folder, all but the processor."""
+    def save(self, folder: Path, state: dict[str, Tensor]) -> None:
+        """Write the folder, all but the processor.
+
+        Args:
+            folder: Where it goes.
+            state: All weights of `trained`, by name.
+        """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +77,7 @@ class AdapterTuning:
     record: dict[str, Any]
     base: dict[str, Tensor] | Path
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, state: dict[str, Tensor]) -> None:
         """Write the base as it was, and the adapter into `adapter/`."""
         model = self.trained.get_base_model()
         assert isinstance(model, VideoLLMForConditionalGeneration)
@@ -84,7 +89,13 @@ class AdapterTuning:
             model.config.save_pretrained(folder)
         else:
             model.save_pretrained(folder, state_dict=self.base)
-        save_adapter(self.trained, folder / ADAPTER_FOLDER, record=self.record, base=str(folder))
+        save_adapter(
+            self.trained,
+            folder / ADAPTER_FOLDER,
+            record=self.record,
+            base=str(folder),
+            state=state,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,9 +109,9 @@ class FullTuning:
     trained: VideoLLMForConditionalGeneration
     description: None = None
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, state: dict[str, Tensor]) -> None:
         """Write the model with all its weights."""
-        self.trained.save_pretrained(folder)
+        self.trained.save_pretrained(folder, state_dict=state)
 
 
 def model_arguments(given: ModelArguments, tuning: AdapterArguments) -> ModelArguments:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import safe_open
-from torch import nn
+from torch import Tensor, nn
 
 from videollm.adapter_record import ADAPTER_WEIGHTS, compare_base, read_record, write_record
 from videollm.errors import ModelError
@@ -237,7 +237,12 @@ def _check_keys(adapted: "PeftModel", folder: Path) -> None:
 
 
 def save_adapter(
-    adapted: "PeftModel", folder: Path, *, record: Mapping[str, Any], base: str = ""
+    adapted: "PeftModel",
+    folder: Path,
+    *,
+    record: Mapping[str, Any],
+    base: str = "",
+    state: dict[str, Tensor] | None = None,
 ) -> None:
     """Write a PEFT folder that knows its base again.
 
@@ -246,9 +251,10 @@ def save_adapter(
         folder: Where it goes.
         record: What `describe_base` returned for the base before it was adapted.
         base: Folder or hub name of the base.
+        state: All weights of `adapted`, by name; None: as they are there.
     """
     adapted.peft_config["default"].base_model_name_or_path = base
-    adapted.save_pretrained(str(folder))
+    adapted.save_pretrained(str(folder), state_dict=state)
     write_record(folder, record)
     # An empty form, not a model card.
     (folder / "README.md").unlink(missing_ok=True)
