@@ -10,9 +10,11 @@ import logging
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from videollm.encoder.config import FORMAT_VERSION
 from videollm.errors import RecipeError
 
 __all__ = ["MARKER", "MarkComplete", "find_resume_point", "newest_complete", "set_aside_incomplete"]
@@ -40,8 +42,9 @@ class MarkComplete(TrainerCallback):
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         # Pickled arguments, tokens of services included; nothing reads them, recipe.yaml has all.
         (folder / "training_args.bin").unlink(missing_ok=True)
+        marker = {"step": state.global_step, "format_version": FORMAT_VERSION}
         draft = folder / f"{MARKER}.part"
-        draft.write_text(json.dumps({"step": state.global_step}) + "\n", encoding="utf-8")
+        draft.write_text(json.dumps(marker) + "\n", encoding="utf-8")
         os.replace(draft, folder / MARKER)
 
 
@@ -92,20 +95,31 @@ def find_resume_point(folder: Path, resume: str) -> Path | None:
             folder of a checkpoint.
 
     Raises:
-        RecipeError: A folder was named that is no complete checkpoint.
+        RecipeError: A folder was named that is no complete checkpoint, or its format is another.
     """
     if resume == "never":
         return None
-    if resume == "auto":
-        return newest_complete(folder)
-    path = Path(resume)
+    path = newest_complete(folder) if resume == "auto" else Path(resume)
+    if path is None:
+        return None
     if not (path / MARKER).is_file():
         newest = newest_complete(path.parent)
         remedy = f"the newest complete one there is {newest}" if newest else "use auto or never"
         raise RecipeError(f"resume: {path} is not a complete checkpoint (no {MARKER}); {remedy}")
+    version = _marker(path).get("format_version", 1)
+    if version != FORMAT_VERSION:
+        raise RecipeError(
+            f"resume: {path} is of format_version {version}, this videollm goes on from "
+            f"{FORMAT_VERSION}: use the videollm that wrote it, or start anew with resume: never"
+        )
     return path
+
+
+def _marker(checkpoint: Path) -> dict[str, Any]:
+    marker: dict[str, Any] = json.loads((checkpoint / MARKER).read_text(encoding="utf-8"))
+    return marker
 
 
 def step_of(checkpoint: Path) -> int:
     """Return the optimizer step that a complete checkpoint was written after."""
-    return int(json.loads((checkpoint / MARKER).read_text(encoding="utf-8"))["step"])
+    return int(_marker(checkpoint)["step"])

@@ -8,9 +8,8 @@ import logging
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from peft import PeftModel
 from torch import Tensor, nn
 
 from videollm.adapter_record import describe_base
@@ -25,9 +24,21 @@ from videollm.train.arguments import ModelArguments
 from videollm.train.parts import Part, freeze_all_but, keep_evaluating
 from videollm.train.stage import Run
 
+if TYPE_CHECKING:
+    from peft import PeftModel
+
 __all__ = ["Tuning", "model_arguments", "prepare_tuning"]
 
 logger = logging.getLogger(__name__)
+
+_RESUMED_FIELDS = {
+    "tuning": "use_dora",
+    "lora_rank": "r",
+    "lora_alpha": "lora_alpha",
+    "lora_targets": "target_modules",
+    "lora_rslora": "use_rslora",
+    "modules to save": "modules_to_save",
+}
 
 
 class Tuning(Protocol):
@@ -61,7 +72,7 @@ class AdapterTuning:
         base: The base's weights as they were, or the folder that holds them.
     """
 
-    trained: PeftModel
+    trained: "PeftModel"
     description: str
     record: dict[str, Any]
     base: dict[str, Tensor] | Path
@@ -79,7 +90,11 @@ class AdapterTuning:
         else:
             model.save_pretrained(folder, state_dict=self.base)
         save_adapter(
-            self.trained, folder / ADAPTER_FOLDER, record=self.record, base=str(folder), state=state
+            self.trained,
+            folder / ADAPTER_FOLDER,
+            record=self.record,
+            base=str(folder),
+            state=state,
         )
 
 
@@ -136,8 +151,13 @@ def prepare_tuning(
             "for supervised positions alone)"
         )
     source = None if model_args.model is None else resolve_model(model_args.model)
-    built = _full(model, source, tuning) if tuning.tuning == "full" else None
-    prepared: Tuning = built or _adapter(model, source, tuning)
+    prepared: Tuning
+    if tuning.tuning == "full":
+        prepared = _full(model, source, tuning)
+    else:
+        prepared = _adapter(model, source, tuning)
+    if run.checkpoint is not None:
+        _check_checkpoint(run.checkpoint, prepared)
     if not tuning.train_encoder:
         keep_evaluating(model.vision_model)
     # Nothing of this machine's folders is written into checkpoints.
@@ -190,6 +210,24 @@ def _adapter(
         record=record,
         base=base,
     )
+
+
+def _check_checkpoint(checkpoint: Path, prepared: Tuning) -> None:
+    """Refuse to go on from a checkpoint of another tuning, which would not load or not fit."""
+    if any(checkpoint.glob(f"{FSDP_MODEL_NAME}*")):
+        return  # shares of weights (FSDP) do not say what they are
+    path = checkpoint / ADAPTER_CONFIG
+    there = read_json(path) if path.is_file() else {}
+    here: dict[str, Any] = {}
+    if isinstance(prepared, AdapterTuning):
+        here = prepared.trained.peft_config["default"].to_dict()
+    names = [name for name, field in _RESUMED_FIELDS.items() if there.get(field) != here.get(field)]
+    if names:
+        raise RecipeError(
+            f"resume: {checkpoint} was written with another {' and '.join(names)}: give the "
+            "values that the run began with (recipe.yaml has them), or start anew with "
+            "--resume never"
+        )
 
 
 def _check_earlier(adapter: Path, tuning: AdapterArguments) -> None:

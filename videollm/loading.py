@@ -1,4 +1,4 @@
-"""Find a model by name and load it with its processor and adapter, merge it, or write it anew."""
+"""Find a model by name, and load it with its processor and adapter, merged or not."""
 
 import os
 from pathlib import Path

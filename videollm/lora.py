@@ -11,11 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
-from peft.utils import get_peft_model_state_dict
 from safetensors import safe_open
 from torch import Tensor, nn
 
@@ -24,6 +22,9 @@ from videollm.errors import ModelError
 from videollm.model import VideoLLMForConditionalGeneration
 from videollm.model_folder import check_format, read_json
 from videollm.quantize import quiet_bitsandbytes
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 __all__ = [
     "ADAPTER_CONFIG",
@@ -69,8 +70,12 @@ class LoraShape:
 
 @contextmanager
 def _without_remarks() -> Iterator[None]:
-    """Hold back peft's use of a name that transformers has deprecated; nothing to act on."""
-    quiet_bitsandbytes()  # peft imports it where it is installed
+    """Hold back peft's use of a name that transformers has deprecated; nothing to act on.
+
+    peft is imported inside: where bitsandbytes is installed it imports that, which takes seconds
+    and remarks on kernels.
+    """
+    quiet_bitsandbytes()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing")
         yield
@@ -103,7 +108,7 @@ def lora_targets(model: VideoLLMForConditionalGeneration, names: Sequence[str] =
 
 def attach_lora(
     model: VideoLLMForConditionalGeneration, shape: LoraShape | None = None
-) -> PeftModel:
+) -> "PeftModel":
     """Return the model with a fresh adapter; only it and its `modules_to_save` are trainable.
 
     Args:
@@ -115,6 +120,8 @@ def attach_lora(
     """
     shape = shape or LoraShape()
     _check_modules(model, shape.modules_to_save)
+    with _without_remarks():
+        from peft import LoraConfig, PeftModel, get_peft_model
     config = LoraConfig(
         r=shape.rank,
         lora_alpha=shape.alpha,
@@ -154,7 +161,7 @@ def load_adapter(
     *,
     is_trainable: bool = False,
     own_base: bool = False,
-) -> PeftModel:
+) -> "PeftModel":
     """Return the model with the adapter of a PEFT folder.
 
     Args:
@@ -181,6 +188,8 @@ def load_adapter(
             "was trained on; a wrong one of the same shape would not be noticed",
             folder,
         )
+    with _without_remarks():
+        from peft import PeftModel
     try:
         with _without_remarks(), warnings.catch_warnings():
             # Told below, in one line.
@@ -212,8 +221,10 @@ def _check_base(
         )
 
 
-def _check_keys(adapted: PeftModel, folder: Path) -> None:
+def _check_keys(adapted: "PeftModel", folder: Path) -> None:
     """Refuse an adapter with weights too many or too few, which peft passes over."""
+    from peft.utils import get_peft_model_state_dict
+
     with safe_open(folder / ADAPTER_WEIGHTS, framework="pt") as file:
         there = set(file.keys())
     # Asked about embeddings, peft would look for the base's config, on the hub if need be.
@@ -226,12 +237,12 @@ def _check_keys(adapted: PeftModel, folder: Path) -> None:
 
 
 def save_adapter(
-    adapted: PeftModel,
+    adapted: "PeftModel",
     folder: Path,
     *,
     record: Mapping[str, Any],
     base: str = "",
-    state: Mapping[str, Tensor] | None = None,
+    state: dict[str, Tensor] | None = None,
 ) -> None:
     """Write a PEFT folder that knows its base again.
 
@@ -240,7 +251,7 @@ def save_adapter(
         folder: Where it goes.
         record: What `describe_base` returned for the base before it was adapted.
         base: Folder or hub name of the base.
-        state: All weights of the model, where they do not lie in it as a whole.
+        state: All weights of `adapted`, by name; None: as they are there.
     """
     adapted.peft_config["default"].base_model_name_or_path = base
     adapted.save_pretrained(str(folder), state_dict=state)
@@ -249,7 +260,7 @@ def save_adapter(
     (folder / "README.md").unlink(missing_ok=True)
 
 
-def unwrap_adapter(adapted: PeftModel) -> VideoLLMForConditionalGeneration:
+def unwrap_adapter(adapted: "PeftModel") -> VideoLLMForConditionalGeneration:
     """Return the base with the adapters working inside it, unmerged."""
     model = adapted.get_base_model()
     assert isinstance(model, VideoLLMForConditionalGeneration)
@@ -257,7 +268,7 @@ def unwrap_adapter(adapted: PeftModel) -> VideoLLMForConditionalGeneration:
 
 
 @torch.no_grad()
-def merge_adapter(adapted: PeftModel) -> VideoLLMForConditionalGeneration:
+def merge_adapter(adapted: "PeftModel") -> VideoLLMForConditionalGeneration:
     """Return the base with the adapters added into its weights."""
     merged = adapted.merge_and_unload()
     assert isinstance(merged, VideoLLMForConditionalGeneration)

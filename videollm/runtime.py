@@ -177,6 +177,8 @@ def configure_logging(verbose: bool = False) -> None:
     _handler.setFormatter(logging.Formatter("%(name)s: %(message)s" if verbose else "%(message)s"))
     ours.addHandler(_handler)
     ours.setLevel(logging.DEBUG if verbose else logging.INFO)
+    # Imported by peft and the Trainer where it is installed, it remarks on kernels.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 @contextmanager

@@ -63,3 +63,10 @@ def test_named_checkpoint_must_be_complete(tmp_path: Path) -> None:
         find_resume_point(tmp_path, str(half))
     with pytest.raises(RecipeError, match="use auto or never"):
         find_resume_point(tmp_path, str(tmp_path / "absent" / "checkpoint-1"))
+
+
+def test_a_checkpoint_of_another_format_is_not_gone_on_from(tmp_path: Path) -> None:
+    path = make(tmp_path, 10, complete=True)
+    (path / MARKER).write_text(json.dumps({"step": 10, "format_version": 2}))
+    with pytest.raises(RecipeError, match=r"checkpoint-10 is of format_version 2, .* from 1: use"):
+        find_resume_point(tmp_path, "auto")

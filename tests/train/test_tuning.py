@@ -226,6 +226,28 @@ def test_arguments_that_contradict_are_refused(
     assert words in line
 
 
+@pytest.mark.parametrize(
+    ("begun", "arguments", "words"),
+    [
+        ("lora", ["--lora_rank", "8"], "another lora_rank: give the values that the run began"),
+        ("lora", ["--tuning", "dora"], "another tuning: give"),
+        ("lora", ["--tuning", "full", "--lora_dropout", "0"], "another tuning and lora_rank"),
+        ("full", ["--tuning", "lora"], "another tuning and lora_rank"),
+    ],
+)
+def test_a_run_goes_on_with_the_tuning_that_it_began_with(
+    begun: str,
+    arguments: list[str],
+    words: str,
+    aligned: Path,
+    whole: dict[str, Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    start = ["--model", str(aligned), "--encoder_overrides", "{}", *FOUR_STEPS]
+    line = refusal(capsys, "instruct", "tiny_instruct", whole[begun], *start, *arguments)
+    assert words in line
+
+
 def test_a_moved_run_answers_and_goes_on(whole: dict[str, Path], tmp_path: Path) -> None:
     shutil.copytree(whole["lora"], tmp_path / "moved")
     model, processor = load_model(tmp_path / "moved" / "adapter", device=CPU, dtype=torch.float32)
