@@ -118,11 +118,12 @@ def fuzz(
         clips: Sound files to damage.
         numbers: Which damaged files.
         seed: Of the damage and of the times.
-        budget_seconds: No further file after so many; None reads all.
+        budget_seconds: No further file after so many, once the worker has started; None reads all.
     """
     tally = Tally()
-    start = time.monotonic()
     with DecodeWorker(LIMITS) as worker, Oracle() as oracle:
+        worker.wait()
+        start = time.monotonic()
         for number in numbers:
             if budget_seconds is not None and time.monotonic() - start > budget_seconds:
                 break
