@@ -214,7 +214,7 @@ def _adapter(
 
 def _check_checkpoint(checkpoint: Path, prepared: Tuning) -> None:
     """Refuse to go on from a checkpoint of another tuning, which would not load or not fit."""
-    if any(checkpoint.glob(f"{FSDP_MODEL_NAME}*")):
+    if any(checkpoint.glob("pytorch_model_fsdp*")):
         return  # shares of weights (FSDP) do not say what they are
     path = checkpoint / ADAPTER_CONFIG
     there = read_json(path) if path.is_file() else {}
