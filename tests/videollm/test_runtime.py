@@ -103,9 +103,10 @@ print(before, during, peak())
 @pytest.fixture
 def ours() -> Iterator[logging.Logger]:
     logger = logging.getLogger("videollm")
-    handlers, level = list(logger.handlers), logger.level
+    handlers, level, own = list(logger.handlers), logger.level, runtime._handler
     yield logger
     logger.handlers[:] = handlers
+    runtime._handler = own
     logger.setLevel(level)
 
 

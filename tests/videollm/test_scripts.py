@@ -66,7 +66,7 @@ def test_test_script_runs_every_check_and_passes_words_on(checkout: Path) -> Non
         "ruff|format|--check|.",
         "mypy",
         "python|-m|videollm.packaged_llm",
-        "python|-m|pytest|-k|one or two",
+        "python|-m|pytest|-n|2|--dist|loadfile|-k|one or two",
     ]
 
 
