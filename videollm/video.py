@@ -211,15 +211,20 @@ class VideoReader(Closing):
         height, width = self._metadata.height, self._metadata.width
         if max_side is not None and max(height, width) > max_side:
             height, width = fitted_size(height, width, max_side)
-        frames = torch.empty((len(times), 3, height, width), dtype=torch.uint8)
+        # NumPy asks for huge pages, and copies without torch's threads: the decoder has its own.
+        pictures = np.empty((len(times), 3, height, width), dtype=np.uint8)
         pts_seconds = torch.empty(len(times), dtype=torch.float64)
-        pictures = frames.numpy()  # which copies without torch's threads; the decoder has its own
         for place, time in enumerate(times):
             picture, seconds = cursor.frame_at(time, max_side)
             pictures[place] = picture.numpy()
             pts_seconds[place] = seconds
         metadata = self.metadata
-        return Clip(frames, pts_seconds, backend=metadata.backend, warnings=metadata.warnings)
+        return Clip(
+            torch.from_numpy(pictures),
+            pts_seconds,
+            backend=metadata.backend,
+            warnings=metadata.warnings,
+        )
 
 
 def _open_media(
