@@ -1,10 +1,13 @@
 """Shared fixtures: tiny models, the real clips beside the checkout, restored randomness."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+
+from videollm import runtime
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -28,6 +31,21 @@ def _restore_randomness() -> Iterator[None]:
     torch.manual_seed(0)
     yield
     torch.set_rng_state(state)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_logging() -> Iterator[None]:
+    """Forget how a program that ran in this process, for a whole module even, set up messages."""
+    _reset_logging()
+    yield
+    _reset_logging()
+
+
+def _reset_logging() -> None:
+    logger = logging.getLogger("videollm")
+    logger.handlers.clear()
+    logger.setLevel(logging.NOTSET)
+    runtime._handler = None
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import re
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -75,15 +74,6 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeVideoLLM]:
     monkeypatch.setattr(FakeVideoLLM, "calls", [])
     monkeypatch.setattr(FakeVideoLLM, "error", None)
     return FakeVideoLLM
-
-
-@pytest.fixture(autouse=True)
-def _restore_logging() -> Iterator[None]:
-    logger = logging.getLogger("videollm")
-    handlers, level = list(logger.handlers), logger.level
-    yield
-    logger.handlers[:] = handlers
-    logger.setLevel(level)
 
 
 @pytest.fixture

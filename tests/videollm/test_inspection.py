@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,15 +21,6 @@ from videollm.sampling import load_clip
 from videollm.video import VideoReader
 
 FRAMES = numbered_frames(30, height=64, width=96)
-
-
-@pytest.fixture(autouse=True)
-def _restore_logging() -> Iterator[None]:
-    logger = logging.getLogger("videollm")
-    handlers, level = list(logger.handlers), logger.level
-    yield
-    logger.handlers[:] = handlers
-    logger.setLevel(level)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import logging
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -100,19 +99,7 @@ print(before, during, peak())
     assert after > during - 2**22, "the kernel counts in batches, but a peak stays"
 
 
-@pytest.fixture
-def ours() -> Iterator[logging.Logger]:
-    logger = logging.getLogger("videollm")
-    handlers, level, own = list(logger.handlers), logger.level, runtime._handler
-    yield logger
-    logger.handlers[:] = handlers
-    runtime._handler = own
-    logger.setLevel(level)
-
-
-def test_messages_go_to_stderr_once(
-    ours: logging.Logger, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_messages_go_to_stderr_once(capsys: pytest.CaptureFixture[str]) -> None:
     runtime.configure_logging()
     runtime.configure_logging()
     logging.getLogger("videollm.somewhere").info("hello")
