@@ -194,17 +194,23 @@ def run_training(
     if hasattr(model, "config"):
         # The Trainer sets this switch of language models on any config; ours has no such field.
         vars(model.config).pop("use_cache", None)
+    _train(trainer, run)
+
+
+def _train(trainer: PartsTrainer, run: Run) -> None:
+    """Train from the run's checkpoint, or from the beginning where there is none."""
     if run.checkpoint is None:
         trainer.train()
-    elif run.is_finished:
-        logger.info("%s is the last step already; nothing is left to train", run.checkpoint)
-        if average:
-            load_average(model, run.checkpoint)
-        else:
-            trainer._load_from_checkpoint(str(run.checkpoint))
-    else:
+    elif not run.is_finished:
         logger.info("Resuming from %s", run.checkpoint)
         trainer.train(resume_from_checkpoint=str(run.checkpoint))
+    else:
+        logger.info("%s is the last step already; nothing is left to train", run.checkpoint)
+        if run.args.ema_decay:
+            assert trainer.model is not None
+            load_average(trainer.model, run.checkpoint)
+        else:
+            trainer._load_from_checkpoint(str(run.checkpoint))
 
 
 def _watch(trainer: PartsTrainer) -> None:
