@@ -56,7 +56,10 @@ class ModelArguments(EncoderArguments):
             "type of the LLM's weights; auto: bfloat16 where it is fast, float32 with tuning: full"
         ),
     )
-    projector_type: str = field(default="pool_mlp", metadata=described("pool_mlp, tome_mlp, resampler or linear, when fresh"))
+    projector_type: str = field(
+        default="pool_mlp",
+        metadata=described("pool_mlp, tome_mlp, resampler or linear, when fresh"),
+    )
     tokens_per_frame: int = field(
         default=16, metadata=described("visual tokens of each frame (each tubelet), when fresh")
     )
