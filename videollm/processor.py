@@ -163,6 +163,26 @@ class VideoLLMProcessor(ProcessorMixin):
             RequestError: Videos and video parts differ in number, or a text holds the
                 placeholder itself.
         """
+        texts = [self.video_text(clip) for clip in videos]
+        return self.render_texts(messages, texts, add_generation_prompt=add_generation_prompt)
+
+    def render_texts(
+        self,
+        messages: Sequence[Message],
+        video_texts: Sequence[str],
+        *,
+        add_generation_prompt: bool = False,
+    ) -> str:
+        """Return the text of a chat whose videos are texts already; see `render`.
+
+        Args:
+            messages: As in `render`.
+            video_texts: What stands for each video part, in order.
+            add_generation_prompt: As in `render`.
+
+        Raises:
+            RequestError: As in `render`.
+        """
         flat = [
             {"role": message["role"], "content": self._flatten(message["content"])}
             for message in messages
@@ -176,12 +196,13 @@ class VideoLLMProcessor(ProcessorMixin):
             add_generation_prompt=add_generation_prompt,
         )
         pieces = text.split(VIDEO_TOKEN)
-        if len(pieces) - 1 != len(videos):
+        if len(pieces) - 1 != len(video_texts):
             raise RequestError(
-                f"the messages hold {len(pieces) - 1} videos, {len(videos)} clips were given"
+                f"the messages hold {len(pieces) - 1} videos, {len(video_texts)} clips were given"
             )
-        expanded = [self.video_text(clip) for clip in videos]
-        return "".join(piece + video for piece, video in zip(pieces, [*expanded, ""], strict=True))
+        return "".join(
+            piece + video for piece, video in zip(pieces, [*video_texts, ""], strict=True)
+        )
 
     def video_text(self, clip: Clip) -> str:
         """Return the placeholders of one clip with its times between them."""
