@@ -3,14 +3,14 @@
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 
 from videollm.clip import Clip
 from videollm.encoder.kernels import resolve_backend
 
-__all__ = ["Answer", "AnswerRecord", "AnswerStream"]
+__all__ = ["Answer", "AnswerRecord", "AnswerStream", "Record"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,17 +99,27 @@ class AnswerRecord:
         )
 
 
-class AnswerStream(Iterator[str]):
+Whole = TypeVar("Whole", covariant=True)
+
+
+class Record(Protocol[Whole]):
+    """What is known of an answer before its text is."""
+
+    def finish(self, text: str) -> Whole:
+        """Return all that is known, with this text."""
+
+
+class AnswerStream(Iterator[str], Generic[Whole]):
     """The pieces of an answer as they are generated; `close` stops it.
 
     Once exhausted, `answer` holds all that is known about the answer.
     """
 
-    def __init__(self, pieces: Iterator[str], record: AnswerRecord) -> None:
+    def __init__(self, pieces: Iterator[str], record: Record[Whole]) -> None:
         self._pieces = pieces
         self._record = record
         self._texts: list[str] = []
-        self.answer: Answer | None = None
+        self.answer: Whole | None = None
 
     def __next__(self) -> str:
         try:
@@ -128,3 +138,10 @@ class AnswerStream(Iterator[str]):
             close()
         if self.answer is None:
             self.answer = self._record.finish("".join(self._texts))
+
+    def finish(self) -> Whole:
+        """Generate the rest and return all that is known about the answer."""
+        for _ in self:
+            pass
+        assert self.answer is not None
+        return self.answer

@@ -7,7 +7,7 @@ print(model.chat("clip.mp4", "What happens?"))
 import os
 import time
 from collections.abc import Sequence
-from typing import Any, TypeAlias, TypedDict, Unpack
+from typing import Any, TypeAlias, Unpack
 
 import torch
 from torch import Tensor
@@ -16,38 +16,20 @@ from videollm.answer import Answer, AnswerRecord, AnswerStream
 from videollm.clip import Clip
 from videollm.config import VideoLLMConfig
 from videollm.errors import RequestError
+from videollm.frame_options import MAX_FRAMES, FrameOptions
 from videollm.generate import Generation, generate_batch, stream_text
 from videollm.loading import load_model
 from videollm.model import VideoLLMForConditionalGeneration
 from videollm.processor import Message, VideoLLMProcessor
 from videollm.prompting import build_messages
 from videollm.runtime import pick_device, pick_dtype
+from videollm.stream_record import StreamOptions
+from videollm.streaming import StreamSession
 from videollm.video_cache import ClipCache
 
 __all__ = ["Answer", "AnswerStream", "FrameOptions", "VideoLLM", "VideoSource"]
 
 VideoSource: TypeAlias = Any  # whatever VideoReader.open takes, or a Clip
-_MAX_FRAMES = 512
-
-
-class FrameOptions(TypedDict, total=False):
-    """Which frames of a video the model sees; all may be left out or None.
-
-    Args:
-        num_frames: How many; the model's own number where it is left out. With
-            `sampling="keyframes"` the most of them.
-        fps: Frames a second instead, 512 at most.
-        sampling: "uniform", "fps", "keyframes" or "scenes", as `videollm.sampling` has them; left
-            out it is "fps" where `fps` is given, else "uniform".
-        start_seconds: Where the part to look at begins.
-        end_seconds: Where it ends.
-    """
-
-    num_frames: int | None
-    fps: float | None
-    sampling: str | None
-    start_seconds: float | None
-    end_seconds: float | None
 
 
 class VideoLLM:
@@ -131,7 +113,7 @@ class VideoLLM:
         if "num_frames" in options and "fps" in options:
             raise RequestError("give num_frames or fps, not both")
         if "fps" in options:
-            return self._clips.load_clip(video, max_frames=_MAX_FRAMES, **options)
+            return self._clips.load_clip(video, max_frames=MAX_FRAMES, **options)
         return self._clips.load_clip(video, **{"num_frames": self.processor.num_frames, **options})
 
     @torch.inference_mode()
@@ -148,7 +130,7 @@ class VideoLLM:
         history: Sequence[Message] | None = None,
         generation: Generation | None = None,
         **frames: Unpack[FrameOptions],
-    ) -> AnswerStream:
+    ) -> AnswerStream[Answer]:
         """Return the answer piece by piece; see `ask` for the arguments."""
         start = time.perf_counter()
         messages = build_messages(question, history, has_video=video is not None)
@@ -203,10 +185,7 @@ class VideoLLM:
         stream = self.stream_answer(
             video, question, history=history, generation=generation, **frames
         )
-        for _ in stream:
-            pass
-        assert stream.answer is not None
-        return stream.answer
+        return stream.finish()
 
     def chat(
         self,
@@ -216,7 +195,7 @@ class VideoLLM:
         *,
         stream: bool = False,
         **options: Any,
-    ) -> str | AnswerStream:
+    ) -> str | AnswerStream[Answer]:
         """Return the answer, or with `stream` an iterator of its pieces.
 
         Args:
@@ -234,6 +213,27 @@ class VideoLLM:
         return self.stream_answer(
             video, question, history=history, generation=Generation(**options), **frames
         )
+
+    def stream(self, **options: Any) -> StreamSession:
+        """Return a session that watches a video frame by frame and answers at any moment.
+
+        Args:
+            options: Those of `MemoryOptions` (`budget_tokens`, `recent_frames`, `policy`,
+                `bank_mib`, `bank_path`) and of `StreamOptions`.
+
+        Raises:
+            RequestError: An option is unknown or out of range, or the encoder cannot stream.
+        """
+        return StreamSession(self.model, self.processor, StreamOptions.of(**options))
+
+    def load_stream(self, path: str | os.PathLike[str]) -> StreamSession:
+        """Return the session of a file that `StreamSession.save` wrote.
+
+        Raises:
+            DataError: It is no session file.
+            ModelError: It was written with another model.
+        """
+        return StreamSession.load(path, self.model, self.processor)
 
     def caption(self, video: VideoSource, **options: Any) -> str:
         """Return one description of a video; options are those of `ask`."""

@@ -17,7 +17,7 @@ from videollm.memory_bank import HostBank
 from videollm.memory_entry import MemoryEntry
 from videollm.memory_policies import POLICY_NAMES, Compression, build_compression
 
-__all__ = ["MemoryOptions", "VisualMemory"]
+__all__ = ["MemoryOptions", "VisualMemory", "count_tokens"]
 
 DEFAULT_BANK_MIB = 256
 
@@ -159,7 +159,7 @@ class VisualMemory:
         """
         added = [
             MemoryEntry(
-                tokens=tokens,
+                tokens=tokens.clone(),  # a part of a chunk would keep all of it
                 first_frame=self._num_frames + place,
                 last_frame=self._num_frames + place,
                 start_seconds=start,
@@ -194,12 +194,21 @@ class VisualMemory:
         room = self.options.budget_tokens - count_tokens(entries)
         return (*self._bank.nearest(query, room, extra=passed), *entries)
 
-    def restore(self, entries: Sequence[MemoryEntry], num_frames: int) -> None:
+    def restore(
+        self,
+        entries: Sequence[MemoryEntry],
+        num_frames: int,
+        *,
+        bank: Sequence[MemoryEntry] = (),
+        bank_stride: int = 1,
+    ) -> None:
         """Go on from entries that another memory held.
 
         Args:
             entries: In order of time, within this memory's budget.
             num_frames: Token frames that it had seen.
+            bank: What its bank held, for `retrieve`.
+            bank_stride: The stride of that bank.
 
         Raises:
             RequestError: They are more than the budget allows.
@@ -210,6 +219,9 @@ class VisualMemory:
                 f"{held} tokens are given, budget_tokens is {self.options.budget_tokens}"
             )
         self._entries, self._num_frames = tuple(entries), num_frames
+        if self._bank is not None:
+            self._bank.stride = bank_stride
+            self._bank.add(bank)
 
     def _make_room(
         self, entries: tuple[MemoryEntry, ...], incoming: int

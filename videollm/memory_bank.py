@@ -25,7 +25,8 @@ class HostBank:
     """Keep entries in a number of MiB; a full bank thins out evenly over the time so far.
 
     Its places are made when the first entry comes, whose width and tokens decide how many there
-    are. When none is free, every second frame goes, and of those to come only every second is kept.
+    are. When none is free, `stride`, 1 at first, doubles: frames whose number is no multiple of it
+    go, or do not come in.
 
     Args:
         max_mib: Size of the tokens in MiB.

@@ -118,12 +118,7 @@ class VideoLLMProcessor(ProcessorMixin):
     def pixels(self, videos: Sequence[Clip]) -> dict[str, Tensor]:
         """Return pixel_values, frame_counts and frame_seconds of clips, padded to the longest."""
         clips = [self.fit(clip) for clip in videos]
-        frames = [
-            preprocess_frames(
-                clip.frames, self.image_size, mean=tuple(self.image_mean), std=tuple(self.image_std)
-            )
-            for clip in clips
-        ]
+        frames = [self.frame_pixels(clip.frames) for clip in clips]
         seconds = [clip.pts_seconds for clip in clips]
         pad = torch.nn.utils.rnn.pad_sequence
         return {
@@ -131,6 +126,11 @@ class VideoLLMProcessor(ProcessorMixin):
             "frame_counts": torch.tensor([len(part) for part in seconds]),
             "frame_seconds": pad(seconds, batch_first=True, padding_value=-1.0),
         }
+
+    def frame_pixels(self, frames: Tensor) -> Tensor:
+        """Return the model's input (T, 3, size, size) for frames (T, 3, H, W), uint8."""
+        mean, std = tuple(self.image_mean), tuple(self.image_std)
+        return preprocess_frames(frames, self.image_size, mean=mean, std=std)
 
     def fit(self, clip: Clip) -> Clip:
         """Return the clip with its last frame repeated up to a multiple of the tubelet size."""
