@@ -185,7 +185,8 @@ class VisualMemory:
                 the bank that are nearest to it by cosine come back; None: evenly spread ones.
             pending: A last frame that is not whole yet: seen, and not kept.
         """
-        entries, passed = self._entries, ()
+        entries = self._entries
+        passed: tuple[MemoryEntry, ...] = ()
         if pending is not None:
             entries, passed = self._make_room(entries, pending.num_tokens)
             entries = (*entries, pending)

@@ -21,7 +21,12 @@ Compression: TypeAlias = Callable[[list[MemoryEntry], int, int], list[MemoryEntr
 
 def build_compression(policy: str) -> Compression | None:
     """Return how the policy of this name compresses; None for `retrieve`, which has a bank."""
-    return {"merge": MergeNeighbours(), "fifo": drop_oldest, "uniform": thin_out}.get(policy)
+    known: dict[str, Compression] = {
+        "merge": MergeNeighbours(),
+        "fifo": drop_oldest,
+        "uniform": thin_out,
+    }
+    return known.get(policy)
 
 
 def drop_oldest(entries: list[MemoryEntry], num_recent: int, room_tokens: int) -> list[MemoryEntry]:
@@ -100,5 +105,5 @@ class MergeNeighbours:
 def _similarity(first: MemoryEntry, second: MemoryEntry) -> float:
     """Return the mean cosine over positions."""
     count = min(first.num_tokens, second.num_tokens)
-    parts = (fewer_tokens(entry.tokens, count).float() for entry in (first, second))
-    return float(functional.cosine_similarity(*parts, dim=1).mean())
+    one, other = (fewer_tokens(entry.tokens, count).float() for entry in (first, second))
+    return float(functional.cosine_similarity(one, other, dim=1).mean())

@@ -28,8 +28,6 @@ from videollm.quantize import is_quantized, mark_quantized, sparing
 
 __all__ = ["VideoLLMForConditionalGeneration"]
 
-_UNQUANTIZED = ["vision_model", "projector"]
-
 
 class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
     """A causal language model that reads videos through the VideoMAP encoder.
@@ -79,9 +77,8 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 count are padding.
             frame_counts: (V,), frames of each video; None: all.
         """
-        lengths = [pixel_values.shape[1]] * pixel_values.shape[0]
-        if frame_counts is not None:
-            lengths = frame_counts.tolist()
+        whole = [pixel_values.shape[1]] * pixel_values.shape[0]
+        lengths = whole if frame_counts is None else frame_counts.tolist()
         vision = self.config.vision
         in_chunks = vision.scan_mode == "frame_causal" and not torch.is_grad_enabled()
         features: dict[int, Tensor] = {}
@@ -154,13 +151,13 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
             pixel_values: (V, frames, C, height, width), all rows' videos in order.
             frame_counts: (V,), frames of each video.
             video_features: Instead of pixel_values, what `encode_videos` returned.
-            cache: The language model's cache, as transformers from 5.24 on calls it; or
-            past_key_values: as those before do.
+            cache: The language model's cache; `past_key_values` in transformers before 5.24.
+            past_key_values: Likewise.
             inputs_embeds: (B, L, H), instead of input_ids.
             labels: (B, L), -100 where nothing is supervised. Logits are then computed for
                 supervised positions only: (positions, vocabulary), in row order.
             num_items_in_batch: Supervised tokens of the whole batch; the loss is their mean.
-            frame_seconds: Accepted from the processor's output; the text holds the times.
+            frame_seconds: Not used; the text holds the times.
             kwargs: Passed to the language model.
 
         Raises:
@@ -181,14 +178,10 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 hidden, labels, self.get_output_embeddings(), num_items_in_batch
             )
             return CausalLMOutputWithPast(loss=loss, logits=logits)
+        kwargs |= {"attention_mask": attention_mask, "position_ids": position_ids}
         caches = {"cache": cache, "past_key_values": past_key_values}.items()
         kwargs |= {name: held for name, held in caches if held is not None}
-        return self.language_model(
-            inputs_embeds=inputs_embeds,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            **kwargs,
-        )
+        return self.language_model(inputs_embeds=inputs_embeds, **kwargs)
 
     def prepare_inputs_for_generation(
         self, input_ids: Tensor, inputs_embeds: Tensor | None = None, **kwargs: Any
@@ -278,11 +271,12 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if config is None and (folder / "config.json").is_file():
             config = VideoLLMConfig.from_pretrained(folder)
         if config is None or config.text_model is None:
-            if quantization is not None:
-                kwargs["quantization_config"] = sparing(quantization, [*_UNQUANTIZED, "lm_head"])
+            if quantization is None:
+                return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+            spared = ["vision_model", "projector", "lm_head"]
+            kwargs["quantization_config"] = sparing(quantization, spared)
             loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
-            if quantization is not None:
-                mark_quantized(loaded, loaded)
+            mark_quantized(loaded, loaded)
             return loaded
         device_map = kwargs.get("device_map") or {}
         language_model = load_language_model(
