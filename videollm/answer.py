@@ -1,13 +1,13 @@
 """An answer: the text with all that is known about it, and its stream of pieces."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
+from torch import Tensor
 
-from videollm.clip import Clip
 from videollm.encoder.kernels import resolve_backend
 
 __all__ = ["Answer", "AnswerRecord", "AnswerStream", "Record"]
@@ -52,6 +52,22 @@ class Answer:
         return fields
 
 
+class Seen(Protocol):
+    """What an answer says of a clip."""
+
+    @property
+    def pts_seconds(self) -> Tensor:
+        """Times of the frames."""
+
+    @property
+    def backend(self) -> str:
+        """What decoded them."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was not in order."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnswerRecord:
     """What is known before the text is: becomes the Answer once it is complete.
@@ -59,7 +75,7 @@ class AnswerRecord:
     Args:
         model: Name of the model.
         device: Where it runs.
-        clips: The clips as the model saw them.
+        clips: The clips as the model saw them, or what is known of them.
         visual_tokens: Visual tokens in the prompt.
         start: The clock when the question came.
         spans: Seconds that decoding and encoding took.
@@ -68,7 +84,7 @@ class AnswerRecord:
 
     model: str
     device: torch.device
-    clips: list[Clip]
+    clips: Sequence[Seen]
     visual_tokens: int
     start: float
     spans: dict[str, float]

@@ -6,7 +6,7 @@ print(model.chat("clip.mp4", "What happens?"))
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, Unpack
 
 import torch
@@ -19,9 +19,10 @@ from videollm.errors import RequestError
 from videollm.frame_options import MAX_FRAMES, FrameOptions
 from videollm.generate import Generation, generate_batch, stream_text
 from videollm.loading import load_model
+from videollm.long_video import LongVideos, WatchProgress
 from videollm.model import VideoLLMForConditionalGeneration
 from videollm.processor import Message, VideoLLMProcessor
-from videollm.prompting import build_messages
+from videollm.prompting import build_messages, check_question
 from videollm.runtime import pick_device, pick_dtype
 from videollm.stream_record import StreamOptions
 from videollm.streaming import StreamSession
@@ -48,6 +49,8 @@ class VideoLLM:
         self.processor = processor
         self.name = name
         self._clips = ClipCache()
+        can_stream = model.config.vision.scan_mode == "frame_causal"
+        self._long_videos = LongVideos(self.stream if can_stream else None)
 
     @classmethod
     def from_pretrained(
@@ -129,10 +132,16 @@ class VideoLLM:
         *,
         history: Sequence[Message] | None = None,
         generation: Generation | None = None,
+        progress: Callable[[WatchProgress], None] | None = None,
         **frames: Unpack[FrameOptions],
     ) -> AnswerStream[Answer]:
         """Return the answer piece by piece; see `ask` for the arguments."""
         start = time.perf_counter()
+        check_question(question)
+        generation = generation or Generation()
+        watched = self._long_videos.watch(video, progress, **frames)
+        if watched is not None:
+            return watched.ask(question, history, generation, model=self.name, start=start)
         messages = build_messages(question, history, has_video=video is not None)
         clips = [] if video is None else [self.load(video, **frames)]
         decoded = time.perf_counter()
@@ -141,9 +150,7 @@ class VideoLLM:
         text = self.processor.render(messages, clips, add_generation_prompt=True)
         inputs = self.processor(text)
         marks: dict[str, float] = {}
-        pieces = stream_text(
-            self.model, self.processor, inputs, features, generation or Generation(), marks
-        )
+        pieces = stream_text(self.model, self.processor, inputs, features, generation, marks)
         record = AnswerRecord(
             model=self.name,
             device=self.device,
@@ -164,9 +171,13 @@ class VideoLLM:
         max_new_tokens: int = 64,
         temperature: float = 0.0,
         seed: int = 0,
+        progress: Callable[[WatchProgress], None] | None = None,
         **frames: Unpack[FrameOptions],
     ) -> Answer:
         """Answer one question with all that is known about the answer.
+
+        A video of more than 512 frames at the rate asked for, or at 2 frames a second, is
+        watched as a stream, whole; see `videollm.long_video`.
 
         Args:
             video: A path or anything `VideoReader.open` takes, a Clip, or None for none.
@@ -175,6 +186,7 @@ class VideoLLM:
             max_new_tokens: Longest answer.
             temperature: 0 is greedy.
             seed: Of sampling words, where the temperature is above 0.
+            progress: Is told how far a long video was watched.
             frames: Which frames of the video the model sees, see `FrameOptions`.
 
         Raises:
@@ -182,10 +194,9 @@ class VideoLLM:
             RequestError: The question is empty or an option is out of range.
         """
         generation = Generation(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
-        stream = self.stream_answer(
-            video, question, history=history, generation=generation, **frames
-        )
-        return stream.finish()
+        return self.stream_answer(
+            video, question, history=history, generation=generation, progress=progress, **frames
+        ).finish()
 
     def chat(
         self,
@@ -227,12 +238,7 @@ class VideoLLM:
         return StreamSession(self.model, self.processor, StreamOptions.of(**options))
 
     def load_stream(self, path: str | os.PathLike[str]) -> StreamSession:
-        """Return the session of a file that `StreamSession.save` wrote.
-
-        Raises:
-            DataError: It is no session file.
-            ModelError: It was written with another model.
-        """
+        """Return the session of a file that its `save` wrote; see `StreamSession.load`."""
         return StreamSession.load(path, self.model, self.processor)
 
     def caption(self, video: VideoSource, **options: Any) -> str:
@@ -266,11 +272,12 @@ class VideoLLM:
                 f"{len(videos)} videos and {len(questions)} questions: give as many of each"
             )
         generation = Generation(max_new_tokens=max_new_tokens)
-        answers: list[str] = []
-        for first in range(0, len(questions), batch_size):
-            part = slice(first, first + batch_size)
-            answers += self._answer_together(videos[part], questions[part], num_frames, generation)
-        return answers
+        parts = [slice(at, at + batch_size) for at in range(0, len(questions), batch_size)]
+        answered = (
+            self._answer_together(videos[part], questions[part], num_frames, generation)
+            for part in parts
+        )
+        return [answer for answers in answered for answer in answers]
 
     def _answer_together(
         self,
