@@ -85,7 +85,7 @@ class TextSizes:
         return int(values * bits / 8)
 
     def reading_bytes(self, prompt: int, read: int) -> int:
-        """Return the bytes beside the cache while a chunk of a prompt is read, or one token is generated.
+        """Return the bytes beside the cache while a chunk of a prompt, or one token, is read.
 
         They are the embeddings, one layer's keys and values before and after they grow and
         repeated for every head, the hidden states and the inner MLP of the chunk, the mask with

@@ -137,17 +137,33 @@ def make_plan(request: PlanRequest) -> Plan:
     Args:
         request: What is to be planned.
     """
-    config, options = request.config, request.options
+    return _plan(request, _Sizes.of(request))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Sizes:
+    """What does not depend on how much is remembered: counted once."""
+
+    text: TextSizes
+    encoder: dict[str, int]
+
+    @classmethod
+    def of(cls, request: PlanRequest) -> "_Sizes":
+        text = TextSizes.of(request.config.text, request.dtype)
+        return cls(text=text, encoder=_encoder_parts(request))
+
+
+def _plan(request: PlanRequest, sizes: _Sizes) -> Plan:
+    config, options, text = request.config, request.options, sizes.text
     tubelet, per_frame = config.vision.tubelet_size, config.tokens_per_frame
     num_frames = max(math.ceil(request.duration_seconds * request.fps - 1e-6), 1)
     all_tokens = math.ceil(num_frames / tubelet) * per_frame
     held = min(all_tokens, options.memory.budget_tokens)
     prompt = held + held // per_frame * LABEL_TOKENS + CHAT_TOKENS + options.talk_tokens
-    text = TextSizes.of(config.text, request.dtype)
     read = min(options.prefill_tokens, prompt)
     cache = (prompt + request.max_new_tokens) * text.cache_bytes(options.kv_cache)
     parts = {
-        **_encoder_parts(request),
+        **sizes.encoder,
         "language_model": text.weight_bytes(request.quantization),
         "memory": held * text.width * 4,
         "cache": cache,
@@ -181,18 +197,23 @@ def fitting_settings(request: PlanRequest, memory_bytes: int) -> list[Setting]:
         request: What is to be planned; its own quantization is not weakened.
         memory_bytes: What there is.
     """
+    sizes = _Sizes.of(request)
     formats = [request.quantization] if request.quantization else [None, "int8", "nf4"]
     found = []
     for quantization in formats:
         for kv_cache in dict.fromkeys((request.options.kv_cache, "fp8")):
-            setting = _largest(request, memory_bytes, quantization, kv_cache)
+            setting = _largest(request, sizes, memory_bytes, quantization, kv_cache)
             if setting is not None:
                 found.append(setting)
     return found
 
 
 def _largest(
-    request: PlanRequest, memory_bytes: int, quantization: str | None, kv_cache: str
+    request: PlanRequest,
+    sizes: _Sizes,
+    memory_bytes: int,
+    quantization: str | None,
+    kv_cache: str,
 ) -> Setting | None:
     memory = request.options.memory
     for budget in _BUDGETS:
@@ -201,7 +222,7 @@ def _largest(
         options = replace(
             request.options, kv_cache=kv_cache, memory=replace(memory, budget_tokens=budget)
         )
-        plan = make_plan(replace(request, options=options, quantization=quantization))
+        plan = _plan(replace(request, options=options, quantization=quantization), sizes)
         reads = plan.prompt_tokens + request.max_new_tokens
         if plan.context_tokens is not None and reads > plan.context_tokens:
             continue
@@ -233,6 +254,6 @@ def _encoder_parts(request: PlanRequest) -> dict[str, int]:
 
 
 def _frame_bytes(request: PlanRequest) -> int:
-    """Return the bytes of decoded frames: a chunk twice over, those that wait, the decoder's own."""
+    """Return the bytes of decoded frames: a chunk twice, those that wait, the decoder's own."""
     one = 3 * request.frame_height * request.frame_width
     return one * (2 * min(request.options.chunk_frames, 16) + 8 + 8)
