@@ -49,8 +49,8 @@ class VideoLLM:
         self.processor = processor
         self.name = name
         self._clips = ClipCache()
-        can_stream = model.config.vision.scan_mode == "frame_causal"
-        self._long_videos = LongVideos(self.stream if can_stream else None)
+        streams = model.config.vision.scan_mode == "frame_causal"
+        self._long_videos = LongVideos(self.stream if streams else None)
 
     @classmethod
     def from_pretrained(
@@ -176,8 +176,7 @@ class VideoLLM:
     ) -> Answer:
         """Answer one question with all that is known about the answer.
 
-        A video of more than 512 frames at the rate asked for, or at 2 frames a second, is
-        watched as a stream, whole; see `videollm.long_video`.
+        A video of more than 512 frames, at 2 a second or `fps`, is watched whole, as a stream.
 
         Args:
             video: A path or anything `VideoReader.open` takes, a Clip, or None for none.

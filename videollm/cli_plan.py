@@ -1,6 +1,7 @@
 """`videollm plan`: what a stream will need, and what fits into a given memory, before it is run."""
 
 import contextlib
+import importlib
 import json
 import re
 import sys
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from videollm.plan_speed import Speed
     from videollm.planning import Plan, Setting
 
-__all__ = ["EPILOG", "parse_bytes", "plan"]
+__all__ = ["EPILOG", "parse_bytes", "parse_size", "plan"]
 
 EPILOG = "\b\nExample: videollm plan --llm qwen3-4b --encoder base --memory 8GiB --hours 1"
 
@@ -39,6 +40,7 @@ TokensOption = Annotated[
 MemoryOption = Annotated[
     str | None, typer.Option("--memory", help="What there is, as 8GiB: say what fits.")
 ]
+FrameOption = Annotated[str, typer.Option("--frame-size", help="Of the video, WIDTHxHEIGHT.")]
 HoursOption = Annotated[float, typer.Option("--hours", help="Length of the video.")]
 CardOption = Annotated[
     bool, typer.Option("--gpu/--cpu", help="Plan for a GPU's memory, or for this process's.")
@@ -67,12 +69,14 @@ def plan(
     ] = "plain",
     quantization: Annotated[str | None, typer.Option("--quantization", help="nf4, int8.")] = None,
     dtype: Annotated[str, typer.Option("--dtype", help="Of the LLM.")] = "auto",
+    frame_size: FrameOption = "1280x720",
     gpu: CardOption = False,
     time: TimeOption = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
 ) -> None:
     """Say what a stream will need: frames, tokens, GiB by part, time, and what fits."""
     there = None if memory is None else parse_bytes(memory)
+    width, height = parse_size(frame_size)
     with contextlib.redirect_stdout(sys.stderr):
         import torch
 
@@ -95,17 +99,17 @@ def plan(
             dtype=torch.bfloat16 if gpu and dtype == "auto" else pick_dtype(dtype, device),
             quantization=quantization,
             device_type=device.type,
-            runtime_bytes=_runtime_bytes(),
+            runtime_bytes=_runtime_bytes(model if llm is None else None),
+            frame_height=height,
+            frame_width=width,
         )
         made = make_plan(request)
         settings = None if there is None else fitting_settings(request, there)
         speed = (
             measure_speed(request, made, pick_device("auto" if gpu else "cpu")) if time else None
         )
-    if as_json:
-        print(json.dumps(_record(made, speed, settings)))
-    else:
-        print("\n".join(_lines(made, speed, settings, memory)))
+    record = [json.dumps(_record(made, speed, settings))] if as_json else None
+    print("\n".join(record or _lines(made, speed, settings, memory)))
 
 
 def parse_bytes(words: str) -> int:
@@ -122,6 +126,21 @@ def parse_bytes(words: str) -> int:
     if match is None or not float(match[1]):
         raise RequestError(f"--memory is {words!r}; write a size as 8GiB or 500MiB")
     return int(float(match[1]) * units[match[2].lower()])
+
+
+def parse_size(words: str) -> tuple[int, int]:
+    """Return width and height in pixels.
+
+    Args:
+        words: As 1280x720.
+
+    Raises:
+        RequestError: They are none.
+    """
+    match = re.fullmatch(r"\s*([1-9]\d*)\s*x\s*([1-9]\d*)\s*", words)
+    if match is None:
+        raise RequestError(f"--frame-size is {words!r}; write WIDTHxHEIGHT, as 1280x720")
+    return int(match[1]), int(match[2])
 
 
 def _config(
@@ -151,12 +170,28 @@ def _config(
         raise RequestError(str(error)) from error
 
 
-def _runtime_bytes() -> int:
-    """Return what a process holds that has imported all that a stream needs, and no model."""
-    import videollm.api  # noqa: F401
-    from videollm.runtime import rss_bytes
+def _runtime_bytes(model: str | None) -> int:
+    """Return what this process holds once all is imported that a model needs, before its weights.
 
-    return rss_bytes()
+    A model that is there brings its tokenizer, and peft where it has an adapter.
+    """
+    import videollm.api  # noqa: F401
+    from videollm.loading import resolve_model
+    from videollm.processor import VideoLLMProcessor
+    from videollm.quantize import quiet_bitsandbytes
+    from videollm.runtime import quiet_transformers, rss_bytes
+
+    if model is None:
+        return rss_bytes()
+    source = resolve_model(model)
+    with quiet_transformers():
+        processor = VideoLLMProcessor.from_pretrained(source.base)
+    if source.adapter is not None:
+        quiet_bitsandbytes()
+        importlib.import_module("peft")
+    held = rss_bytes()
+    del processor
+    return held
 
 
 def _record(

@@ -9,7 +9,7 @@ import torch
 from tests.tiny import tiny_videollm
 from videollm import VideoLLM
 from videollm.cli import main
-from videollm.cli_plan import parse_bytes
+from videollm.cli_plan import parse_bytes, parse_size
 from videollm.config import VideoLLMConfig
 from videollm.encoder.config import base_config
 from videollm.errors import ModelError, RequestError
@@ -112,6 +112,9 @@ def test_sizes_are_read_and_refused() -> None:
     for words in ("8", "0GiB", "many"):
         with pytest.raises(RequestError, match="write a size as 8GiB"):
             parse_bytes(words)
+    assert parse_size("1920 x 1080") == (1920, 1080)
+    with pytest.raises(RequestError, match="write WIDTHxHEIGHT"):
+        parse_size("720p")
     with pytest.raises(ModelError, match="or one of qwen3-0.6b"):
         load_llm_config("no/such/folder/anywhere")
 
