@@ -47,7 +47,7 @@ def build_prompt(
     video = entries_text(entries, time_stride=processor.time_stride, placeholder=VIDEO_TOKEN)
     text = processor.render_texts(messages, [video], add_generation_prompt=True)
     input_ids = processor(text)["input_ids"].to(model.device)
-    visual = torch.cat([entry.tokens for entry in entries])
+    visual = torch.cat([entry.tokens.to(model.device) for entry in entries])
     embeddings = fuse_visual_tokens(
         model.get_input_embeddings(), input_ids, visual, processor.video_token_id
     )
@@ -98,7 +98,7 @@ def check_length(
         raise RequestError(
             f"the prompt has {asked} tokens, {prompt.visual_tokens} of them visual, and the answer "
             f"up to {max_new_tokens}; the language model reads {limit}: lower budget_tokens, "
-            "talk_tokens or max_new_tokens"
+            "talk_tokens or max_new_tokens, or sample a file with num_frames"
         )
 
 
