@@ -13,7 +13,7 @@ from pathlib import Path
 from torch import Tensor
 
 from videollm.errors import RequestError
-from videollm.memory_bank import HostBank
+from videollm.memory_bank import MIB, HostBank, count_places
 from videollm.memory_entry import MemoryEntry
 from videollm.memory_policies import POLICY_NAMES, Compression, build_compression
 
@@ -67,11 +67,15 @@ class MemoryOptions:
                 "has a bank"
             )
 
-    def check_room(self, tokens_per_frame: int) -> None:
-        """Refuse a budget that does not hold the recent frames.
+    def check_room(self, tokens_per_frame: int, width: int) -> None:
+        """Refuse a budget that does not hold the recent frames, and a bank that holds no two.
+
+        Args:
+            tokens_per_frame: K.
+            width: H.
 
         Raises:
-            RequestError: It does not.
+            RequestError: One is too small.
         """
         needed = self.recent_frames * tokens_per_frame
         if needed > self.budget_tokens:
@@ -80,6 +84,8 @@ class MemoryOptions:
                 f"{tokens_per_frame} tokens need {needed}: raise the budget or keep fewer frames "
                 "whole"
             )
+        if self.policy == "retrieve":
+            count_places(int(self.bank_mib * MIB), tokens_per_frame, width)
 
 
 class VisualMemory:

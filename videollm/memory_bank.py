@@ -16,9 +16,10 @@ from torch.nn import functional
 from videollm.errors import RequestError
 from videollm.memory_entry import MemoryEntry
 
-__all__ = ["HostBank"]
+__all__ = ["MIB", "HostBank", "count_places"]
 
 MIB = 2**20
+_ITEM_BYTES = 4
 
 
 class HostBank:
@@ -140,14 +141,8 @@ class HostBank:
 
     def _places(self, first: MemoryEntry) -> tuple[Tensor, Tensor]:
         if self._tokens_CKH is None or self._keys_CH is None:
+            count = count_places(self.max_bytes, *first.tokens.shape)
             width = first.tokens.shape[1]
-            needed = first.tokens.nbytes + 4 * width
-            count = self.max_bytes // needed
-            if count < 2:
-                raise RequestError(
-                    f"the bank has {self.max_bytes} bytes; two frames of {needed} must fit: raise "
-                    "bank_mib"
-                )
             shape = (count, *first.tokens.shape)
             # A tensor made in inference mode could not be written to outside of it.
             with torch.inference_mode(False):
@@ -166,6 +161,25 @@ class HostBank:
         self.stride *= 2
         for frame in [frame for frame in self._entries if frame % self.stride]:
             self._free.append(self._entries.pop(frame)[1])
+
+
+def count_places(max_bytes: int, tokens_per_frame: int, width: int) -> int:
+    """Return how many frames a bank holds.
+
+    Args:
+        max_bytes: Its size.
+        tokens_per_frame: K.
+        width: H.
+
+    Raises:
+        RequestError: It does not hold two of them.
+    """
+    needed = (tokens_per_frame + 1) * width * _ITEM_BYTES
+    if max_bytes < 2 * needed:
+        raise RequestError(
+            f"the bank has {max_bytes} bytes; two frames of {needed} must fit: raise bank_mib"
+        )
+    return max_bytes // needed
 
 
 def _make_file(path: Path) -> None:

@@ -76,7 +76,8 @@ class PlanRequest:
             raise RequestError(
                 f"kv_cache is {self.options.kv_cache!r}; it is one of {', '.join(CACHE_KINDS)}"
             )
-        self.options.memory.check_room(self.config.tokens_per_frame)
+        config = self.config
+        self.options.memory.check_room(config.tokens_per_frame, config.text.hidden_size)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -71,7 +71,7 @@ class VisualStream:
         chunk_frames: The most frames that are encoded at once.
 
     Raises:
-        RequestError: The encoder cannot stream, or the budget does not hold the recent frames.
+        RequestError: The encoder cannot stream, or the budget or the bank is too small.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class VisualStream:
             raise RequestError(
                 f"the model's encoder is {vision.scan_mode}: a stream needs a frame_causal one"
             )
-        options.check_room(model.config.tokens_per_frame)
+        options.check_room(model.config.tokens_per_frame, model.config.text.hidden_size)
         self._model, self._processor = model, processor
         self._chunk_frames = chunk_frames
         self.memory = VisualMemory(
