@@ -7,7 +7,7 @@ length.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Unpack
 
@@ -21,6 +21,7 @@ from videollm.generate import Generation
 from videollm.live import is_live_source
 from videollm.processor import Message
 from videollm.sampling_policies import sample_fps
+from videollm.stream_record import StreamAnswer
 from videollm.streaming import StreamSession
 from videollm.video import VideoReader, VideoSource
 from videollm.video_cache import source_key
@@ -93,26 +94,31 @@ class Watched:
             temperature=generation.temperature,
             seed=generation.seed,
         )
-        marks: dict[str, float] = {}
-
-        def pieces() -> Iterator[str]:
-            try:
-                yield from inner
-            finally:
-                inner.close()
-                if inner.answer is not None:
-                    marks["first_token"] = asked + inner.answer.timings["first_token"]
-
         record = AnswerRecord(
             model=model,
             device=self.session.model.device,
             clips=[self],
-            visual_tokens=self.session.stats().tokens_held,
+            visual_tokens=0,
             start=start,
             spans={"decode": self.decode_seconds, "encode": self.encode_seconds},
-            marks=marks,
+            marks={},
         )
-        return AnswerStream(pieces(), record)
+        return AnswerStream(inner, _WatchedRecord(record=record, inner=inner, asked=asked))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _WatchedRecord:
+    """What is known of an answer, and the session's own that knows the rest once it is whole."""
+
+    record: AnswerRecord
+    inner: AnswerStream[StreamAnswer]
+    asked: float
+
+    def finish(self, text: str) -> Answer:
+        own = self.inner.answer
+        assert own is not None, "the session's answer ends first"
+        marks = {"first_token": self.asked + own.timings["first_token"]}
+        return replace(self.record, visual_tokens=own.tokens_held, marks=marks).finish(text)
 
 
 class LongVideos:

@@ -90,8 +90,14 @@ def test_a_part_of_a_long_file_is_watched(
     model: VideoLLM, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("videollm.long_video.MAX_FRAMES", 10)
-    answer = model.ask(video, "What?", start_seconds=1, end_seconds=7, max_new_tokens=1)
-    assert [frame["seconds"] for frame in answer.frames] == [1 + place / 2 for place in range(12)]
+    part = {"start_seconds": 1, "end_seconds": 6.5}
+    answer = model.ask(video, "What?", max_new_tokens=1, **part)
+    assert [frame["seconds"] for frame in answer.frames] == [1 + place / 2 for place in range(11)]
+    assert answer.visual_tokens == 6 * 4  # the eleventh frame makes a pair with itself
+    stream = model.chat(video, "What?", stream=True, max_new_tokens=500, **part)
+    next(stream)
+    stream.close()
+    assert stream.answer.visual_tokens == 6 * 4
 
 
 def test_a_thread_watches_a_file_to_its_end(model: VideoLLM, video: Path) -> None:
