@@ -26,8 +26,9 @@ from videollm.errors import (
     VideoError,
 )
 from videollm.live_buffer import FrameBuffer, LiveFrame
-from videollm.live_clock import LiveClock, rounding_seconds
+from videollm.live_clock import LiveClock
 from videollm.live_source import DeviceSource
+from videollm.video_clock import rounding_seconds
 from videollm.video_container import open_container, read_packets, video_stream_of
 from videollm.video_facts import stream_facts
 from videollm.video_picture import Painter, frame_geometry

@@ -164,10 +164,11 @@ class Painter:
         """
         check_colours(self._name, frame)
         geometry = self._geometry.shrunk(max_side)
-        is_opaque = not may_be_transparent(frame.format)
+        format_name = frame.format.name
+        is_opaque = not may_be_transparent(format_name)
         is_planar = is_opaque and (geometry != self._geometry or _planes_agree(frame, geometry))
         packed = "rgb24" if is_opaque else "rgba"
-        if is_coarse(frame.format):
+        if is_coarse(format_name):
             frame = self._converted(frame, frame.height, frame.width, packed)
         rgb = self._converted(
             frame, geometry.stored_height, geometry.stored_width, "gbrp" if is_planar else packed
