@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.videollm.drawn import draw_video, remux
+from tests.videollm.drawn import draw_video, put_box, remux
 from tests.videollm.web_server import serving
 from videollm import video_survey
 from videollm.errors import VideoError
@@ -44,19 +44,10 @@ def with_clap(data: bytes) -> bytes:
     """Return an mp4 with a clean aperture: its size, and where its middle is."""
     size = (WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM)
     shift = (LEFT - RIGHT, TOP - BOTTOM)
-    box = struct.pack(">I4s4I2i", 40, b"clap", size[0], 1, size[1], 1, shift[0], 2)
-    box += struct.pack(">iI", shift[1], 2)
-    changed, start, stop = bytearray(data), 0, len(data)
-    for kind in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"):
-        place = start
-        while changed[place + 4 : place + 8] != kind:
-            place += struct.unpack_from(">I", changed, place)[0]
-            assert place < stop
-        (length,) = struct.unpack_from(">I", changed, place)
-        struct.pack_into(">I", changed, place, length + len(box))
-        start, stop = place + (16 if kind == b"stsd" else 8), place + length
-    changed[stop:stop] = box
-    return bytes(changed)
+    content = struct.pack(">4I", size[0], 1, size[1], 1)
+    content += struct.pack(">iIiI", shift[0], 2, shift[1], 2)
+    entry = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1")
+    return put_box(data, [*entry, b"clap"], content)
 
 
 def with_pixel_crop(
