@@ -1,6 +1,7 @@
 """Hold the reader's speed against bare decord and bare PyAV on real clips.
 
-python -m benchmarks.video_in [--clips FOLDER] [--rounds 7] [--only NAME] [--output FOLDER]
+python -m benchmarks.video_in [--clips FOLDER] [--rounds 7] [--only NAME] [--minutes M]
+                              [--output FOLDER]
 
 Ours: `VideoReader.open` and one `read` of uniformly spaced frames, from nothing to a `Clip`. The
 rivals are handed the wanted times, or frame numbers, which ours has to find: bare decord by
@@ -9,12 +10,18 @@ threads. Each is counted only where it gives the right frames (checked against a
 of the whole clip), and the quickest of them is the measure of the clip. Cases: 8 and 64 frames,
 at the clip's size and with the longer side at 224. All take turns, the best round of each counts;
 nothing else should run beside it.
+
+It can be done in pieces: what the results in the output folder hold already, of the same commit,
+the same machine and as many rounds, is not measured again, and after `--minutes` no further clip
+is begun.
 """
 
 import argparse
+import json
 import math
 import os
 import sys
+import time
 from bisect import bisect_right
 from collections.abc import Callable
 from pathlib import Path
@@ -24,12 +31,14 @@ import av
 import numpy as np
 import torch
 
-from benchmarks.measure import interleaved_seconds, save
+from benchmarks.measure import interleaved_seconds, save, source_commit
 from benchmarks.video_rivals import Rival, Wanted, frame_times, rivals
 from videollm.errors import VideoError
+from videollm.runtime import environment_report
 from videollm.sampling_policies import sample_uniform
 from videollm.video import VideoReader
 
+NAME = "video_in"
 CASES = tuple((num_frames, side) for num_frames in (8, 64) for side in (None, 224))
 MAX_LEVELS = 6.0
 """Mean difference, of 255, that another conversion explains, and another frame does not."""
@@ -43,15 +52,21 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--clips", type=Path, default=Path("../shared/videos"))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", default="", help="clips whose names hold this")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no clip later")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args(arguments)
-    rows = []
-    for path in sorted(options.clips.iterdir()):
-        if options.only in path.name:
-            rows += measure_clip(path, rounds=options.rounds)
-    results = {"cores": os.cpu_count(), "threads": torch.get_num_threads(), **summarise(rows)}
+    until = time.monotonic() + 60 * options.minutes
+    rows = _measured(options.output / f"{NAME}.json", options.rounds)
+    done = {row["clip"] for row in rows}
+    paths = [path for path in sorted(options.clips.iterdir()) if options.only in path.name]
+    left = [path for path in paths if path.name not in done]
+    while left and time.monotonic() < until:
+        rows += measure_clip(left.pop(0), rounds=options.rounds)
+    threads = torch.get_num_threads()
+    results = {"cores": os.cpu_count(), "threads": threads, "rounds": options.rounds}
+    results |= {"clips_left": len(left), **summarise(rows)}
     print({key: value for key, value in results.items() if key != "rows"})
-    print(save(options.output, "video_in", results, ["benchmarks.video_in", *arguments]))
+    print(save(options.output, NAME, results, ["benchmarks.video_in", *arguments]))
     return 0
 
 
@@ -95,6 +110,15 @@ def measure_clip(path: Path, *, rounds: int) -> list[dict[str, Any]]:
         )
         rows.append(row)
     return rows
+
+
+def _measured(path: Path, rounds: int) -> list[dict[str, Any]]:
+    """Return the rows of earlier results that a run would find now."""
+    if not path.is_file():
+        return []
+    before = json.loads(path.read_text())
+    now = {"commit": source_commit(), "environment": environment_report(), "rounds": rounds}
+    return before["rows"] if now.items() <= before.items() else []
 
 
 def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
