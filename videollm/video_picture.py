@@ -216,11 +216,10 @@ def _cropped(frame: VideoFrame, crop: Crop) -> VideoFrame:
     """Return a packed frame without its edges, to the pixel; colours stored apart would not be."""
     if crop == Crop() or not crop.fits(frame.height, frame.width):
         return frame
-    pixels = frame.to_ndarray()
     rows = slice(crop.top, frame.height - crop.bottom)
     columns = slice(crop.left, frame.width - crop.right)
-    pixels = np.ascontiguousarray(pixels[rows, columns])
-    return VideoFrame.from_ndarray(pixels, format=frame.format.name)
+    pixels = frame.to_ndarray().astype(np.uint8, copy=False)[rows, columns]
+    return VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=frame.format.name)
 
 
 def _planes_agree(frame: VideoFrame, geometry: Geometry) -> bool:
