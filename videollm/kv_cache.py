@@ -16,7 +16,7 @@ from transformers.generation.utils import GenerationMixin
 
 from videollm.errors import RequestError
 
-__all__ = ["CACHE_KINDS", "build_cache", "cache_argument", "cache_bytes", "check_cache"]
+__all__ = ["CACHE_KINDS", "build_cache", "cache_argument", "cache_bytes", "can_cut", "check_cache"]
 
 _PACKAGES = {"quanto": "optimum.quanto", "hqq": "hqq"}
 _PACKAGE_NAMES = {"quanto": "optimum-quanto", "hqq": "hqq"}
@@ -70,6 +70,15 @@ def cache_bytes(cache: Cache | None) -> int:
     names = ("keys", "values", "_quantized_keys", "_quantized_values")
     held = (getattr(layer, name, None) for layer in cache.layers for name in names)
     return sum(_bytes(part) for part in held)
+
+
+def can_cut(cache: Cache) -> bool:
+    """Return whether tokens can be taken off a cache's end, however many it has.
+
+    What is stored in fewer bits is one piece; a layer with a sliding window has lost what it would
+    have to go back to.
+    """
+    return cache.is_croppable and not any(cache.is_sliding)
 
 
 def cache_argument() -> str:

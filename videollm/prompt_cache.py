@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache
 
-from videollm.kv_cache import build_cache, cache_argument, cache_bytes
+from videollm.kv_cache import build_cache, cache_argument, cache_bytes, can_cut
 from videollm.model import VideoLLMForConditionalGeneration
 
 __all__ = ["Prompt", "PromptCache"]
@@ -73,7 +73,7 @@ class PromptCache:
         pairs = zip(self._keys[:most], prompt.keys[:most], strict=True)
         same = next((place for place, (old, new) in enumerate(pairs) if old != new), most)
         ends_there = self._cache.get_seq_length() == same
-        return same if ends_there or self._cache.is_croppable else 0
+        return same if ends_there or can_cut(self._cache) else 0
 
     @torch.inference_mode()
     def read(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoConfig
 
 from tests.tiny import tiny_videollm
 from videollm import VideoLLM
@@ -13,6 +14,7 @@ from videollm.cli_plan import parse_bytes, parse_size
 from videollm.config import VideoLLMConfig
 from videollm.encoder.config import base_config
 from videollm.errors import ModelError, RequestError
+from videollm.kv_cache import build_cache, can_cut
 from videollm.llm_shapes import LLM_SHAPES, load_llm_config
 from videollm.llm_sizes import TextSizes
 from videollm.planning import PlanRequest, fitting_settings, make_plan
@@ -57,6 +59,15 @@ def test_what_is_planned_is_what_a_session_holds(tiny_llm: Path, kind: str) -> N
     per_token = plan.parts["cache"] / (plan.prompt_tokens + 2)
     tokens = stats.cache_bytes / per_token
     assert tokens == pytest.approx(round(tokens), abs=0.3)
+
+
+def test_only_a_whole_cache_can_be_cut() -> None:
+    shape = {"num_hidden_layers": 2, "hidden_size": 8, "num_attention_heads": 2}
+    whole = AutoConfig.for_model("llama", **shape)
+    sliding = AutoConfig.for_model("mistral", **shape, sliding_window=4)
+    assert can_cut(build_cache("plain", whole))
+    assert not can_cut(build_cache("plain", sliding))
+    assert not can_cut(build_cache("fp8", whole))
 
 
 @pytest.mark.parametrize("name", LLM_SHAPES)
