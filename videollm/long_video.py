@@ -180,14 +180,13 @@ def _watch(
     session: StreamSession,
     progress: Callable[[WatchProgress], None],
 ) -> Watched:
-    decode_seconds, seconds, warnings = 0.0, [], ()
+    decode_seconds, seconds = 0.0, []
     for first in range(0, len(times), _READ_FRAMES):
         start = time.perf_counter()
         clip = reader.read(times[first : first + _READ_FRAMES])
         decode_seconds += time.perf_counter() - start
         session.push(clip.frames, clip.pts_seconds)
         seconds.append(clip.pts_seconds)
-        warnings = clip.warnings
         tokens_held = session.stats().tokens_held
         done = min(first + _READ_FRAMES, len(times))
         progress(WatchProgress(num_frames=done, total_frames=len(times), tokens_held=tokens_held))
@@ -195,7 +194,7 @@ def _watch(
         session=session,
         pts_seconds=torch.cat(seconds),
         backend=reader.metadata.backend,
-        warnings=warnings,
+        warnings=reader.metadata.warnings,
         decode_seconds=decode_seconds,
         encode_seconds=session.stats().encode_seconds,
     )
