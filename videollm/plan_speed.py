@@ -57,8 +57,8 @@ def _time_frame(request: PlanRequest, device: torch.device) -> float:
     vision = request.config.vision
     tubelet = vision.tubelet_size
     chunk = max(request.options.chunk_frames // tubelet, 1) * tubelet
-    encoder: Any = VideoMAPModel(vision).eval()
-    encoder.to(device)
+    encoder: Any = VideoMAPModel(vision)
+    encoder.to(device).eval()
     pixels = torch.randn(1, chunk, vision.num_channels, vision.image_size, vision.image_size)
     pixels = pixels.to(device)
     _, state = encoder.encode(pixels, None)
@@ -79,8 +79,8 @@ def _time_language_model(
         config.layer_types = config.layer_types[:1]
     for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
         setattr(config, name, None)
-    model: Any = AutoModelForCausalLM.from_config(config).eval()
-    model.to(device, request.dtype)
+    model: Any = AutoModelForCausalLM.from_config(config)
+    model.to(device, request.dtype).eval()
     decoder, size = model.get_decoder(), request.options.prefill_tokens
     embeddings = torch.randn(1, plan.prompt_tokens, config.hidden_size, device=device)
     embeddings = embeddings.to(request.dtype)
