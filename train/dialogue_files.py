@@ -1,6 +1,6 @@
 """Dialogues about media files, as a data set: what is bad is skipped, counted and named."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -34,6 +34,7 @@ class DialogueFiles(Dataset[Example]):
         sampling: Which records are taken, see `choose`.
         seed: Of the choice.
         decode_seconds: As `videollm.train.decoding.open_video` takes it.
+        parse: Makes a record of a name, a value and the folder of its media.
 
     Raises:
         DataError: A file cannot be read.
@@ -51,6 +52,7 @@ class DialogueFiles(Dataset[Example]):
         sampling: str = "all",
         seed: int = 0,
         decode_seconds: float | None = None,
+        parse: Callable[[str, object, Path], Record] = parse_record,
     ) -> None:
         self.decode_seconds = decode_seconds
         self.processor, self.frames, self.max_length, self.bad = processor, frames, max_length, bad
@@ -63,7 +65,7 @@ class DialogueFiles(Dataset[Example]):
         self.missing: dict[str, Path] = {}
         for path, name, value in (raw[place] for place in chosen):
             try:
-                record = parse_record(name, value, media_folder or path.parent)
+                record = parse(name, value, media_folder or path.parent)
                 self.frames.plan(record.media)
                 self.records.append(record)
             except (MalformedRecord, RequestError) as reason:
@@ -86,7 +88,7 @@ class DialogueFiles(Dataset[Example]):
         record, clips = first_readable(
             self.records, index, load=self.load, name=lambda item: item.name, bad=self.bad
         )
-        return Example(clips, (record.dialogue,))
+        return Example(clips, record.dialogues)
 
     def load(self, record: Record) -> tuple[Clip, ...]:
         """Return the clips of a record.
@@ -117,9 +119,9 @@ class DialogueFiles(Dataset[Example]):
         return self.count_tokens(record, clips)
 
     def count_tokens(self, record: Record, clips: Sequence[Clip]) -> int:
-        """Return how many tokens a record has with these clips."""
-        text = self.processor.render(record.dialogue, clips)
-        return len(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
+        """Return how many tokens a record has with these clips; of a pair the longer one."""
+        texts = [self.processor.render(dialogue, clips) for dialogue in record.dialogues]
+        return max(map(len, self.processor.tokenizer(texts, add_special_tokens=False)["input_ids"]))
 
     def describe_length(self, length: int) -> str:
         """Return why a sample of so many tokens is not used."""

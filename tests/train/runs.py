@@ -18,13 +18,14 @@ from transformers import (
 )
 
 from tests.videollm.drawn import draw_video, numbered_frames
-from videollm.train import align, classify, features, instruct, pretrain
+from videollm.train import align, classify, dpo, features, instruct, pretrain
 from videollm.train.callbacks import MetricsFile, read_metrics
 
 PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {
     "pretrain": pretrain.main,
     "align": align.main,
     "instruct": instruct.main,
+    "dpo": dpo.main,
     "classify": classify.main,
     "features": features.main,
 }
