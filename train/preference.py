@@ -31,6 +31,7 @@ from videollm.model import VideoLLMForConditionalGeneration
 from videollm.processor import VideoLLMProcessor
 from videollm.train.parts import PartsTrainer
 from videollm.train.stage_arguments import StageArguments
+from videollm.visual_passes import encode_in_step
 
 __all__ = ["REFERENCE", "PreferenceTrainer"]
 
@@ -144,9 +145,8 @@ def _with_scores(forward: Callable[..., Any]) -> Callable[..., Any]:
         if not fused_lm_head:
             return forward(self, *args, **given)
         pixels, counts = given.pop("pixel_values", None), given.pop("frame_counts", None)
-        if pixels is not None:
-            features = self.encode_videos(pixels, counts)
-            given["video_features"] = [*features, *features]
+        features = encode_in_step(self.vision_model, pixels, counts)
+        given["video_features"] = [*features, *features]
         logits = forward(self, *args, **given).logits
         return _score(logits, given["labels"][:, 1:])
 

@@ -24,6 +24,7 @@ from videollm.loss import supervised_loss
 from videollm.model_folder import load_own_weights, own_weights
 from videollm.projector import build_projector
 from videollm.quantize import is_quantized, mark_quantized, sparing
+from videollm.visual_passes import encode_in_step, encode_videos
 
 __all__ = ["VideoLLMForConditionalGeneration"]
 
@@ -70,33 +71,15 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
     ) -> list[Tensor]:
         """Return each video's features (T, N, D).
 
-        Videos of equal length are encoded together, others apart: padding never enters. Without
-        gradients a frame-causal encoder reads in chunks, which bounds what it holds at once.
-
         Args:
             pixel_values: (V, frames, C, height, width), float; frames beyond a video's own
                 count are padding.
             frame_counts: (V,), frames of each video; None: all.
         """
-        lengths = [pixel_values.shape[1]] * pixel_values.shape[0]
-        if frame_counts is not None:
-            lengths = frame_counts.tolist()
-        vision = self.config.vision
-        in_chunks = vision.scan_mode == "frame_causal" and not torch.is_grad_enabled()
-        features: dict[int, Tensor] = {}
-        for length in sorted(set(lengths)):
-            rows = [row for row, own in enumerate(lengths) if own == length]
-            clips = pixel_values[rows, :length]
-            if in_chunks:
-                by_frame = self.vision_model.encode_chunked(clips)
-            else:
-                encoded = self.vision_model(clips).last_hidden_state
-                by_frame = encoded.unflatten(1, (length // vision.tubelet_size, -1))
-            features |= dict(zip(rows, by_frame, strict=True))
-        return [features[row] for row in range(len(lengths))]
+        return encode_videos(self.vision_model, pixel_values, frame_counts)
 
     def project(self, features: Tensor) -> Tensor:
-        """Return visual tokens (T, K, H) of one video's features (T, N, D)."""
+        """Return visual tokens (T, K, H) of frames' features (T, N, D)."""
         return self.projector(features)
 
     def embed(
@@ -123,7 +106,7 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
             video_features = self.encode_videos(pixel_values, frame_counts)
         visual = None
         if video_features:
-            visual = torch.cat([self.project(video).flatten(0, 1) for video in video_features])
+            visual = self.project(torch.cat(video_features)).flatten(0, 1)
         return fuse_visual_tokens(
             self.get_input_embeddings(), input_ids, visual, self.config.video_token_id
         )
@@ -164,6 +147,9 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if inputs_embeds is None:
             if input_ids is None:
                 raise ValueError("give input_ids or inputs_embeds")
+            if labels is not None and video_features is None:
+                video_features = encode_in_step(self.vision_model, pixel_values, frame_counts)
+                pixel_values = None
             inputs_embeds = self.embed(input_ids, pixel_values, frame_counts, video_features)
         if labels is not None:
             hidden = self.language_model.get_decoder()(

@@ -161,7 +161,7 @@ def test_an_interrupt_ends_the_server_in_order(
 ) -> None:
     health: list[dict[str, str]] = []
 
-    def load(name: str, *, device: str) -> FakeModel:
+    def load(name: str, *, device: str, **_: None) -> FakeModel:
         assert (name, device) == (str(tmp_path), "auto")
         return FakeModel()
 
