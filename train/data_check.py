@@ -63,7 +63,8 @@ def _run(words: Sequence[str]) -> int:
         raise RecipeError("no recipe given: videollm data check RECIPE [--output DIR]")
     stage = stage_of(rest[0]) or "instruct"
     if stage not in _GROUPS:
-        raise RecipeError(f"{rest[0]}: a recipe for {stage}; data check is for {', '.join(_GROUPS)}")
+        known = ", ".join(_GROUPS)
+        raise RecipeError(f"{rest[0]}: a recipe for {stage}; data check is for {known}")
     filled, _ = parse_recipe(rest, stage=stage, groups=(*_GROUPS[stage], StageArguments))
     data = next(item for item in filled if isinstance(item, DialogueArguments))
     model = next(item for item in filled if isinstance(item, ModelArguments))

@@ -105,9 +105,7 @@ def dpo(
         )
     if REFERENCE in tuning.trained.peft_config:
         tuning.trained.delete_adapter(REFERENCE)
-    write_tuned(
-        run, tuning, model, processor, text_model=text_model, license_name=adapter.license
-    )
+    write_tuned(run, tuning, model, processor, text_model=text_model, license_name=adapter.license)
 
 
 def _check(adapter: AdapterArguments) -> None:

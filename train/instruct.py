@@ -79,9 +79,7 @@ def instruct(
         validation=validation,
         callbacks=_watchers(run, held_out, validation, processor),
     )
-    write_tuned(
-        run, tuning, model, processor, text_model=text_model, license_name=adapter.license
-    )
+    write_tuned(run, tuning, model, processor, text_model=text_model, license_name=adapter.license)
 
 
 def _watchers(

@@ -140,7 +140,10 @@ def _with_scores(forward: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(forward)
     def scored(
-        self: VideoLLMForConditionalGeneration, *args: Any, fused_lm_head: bool = False, **given: Any
+        self: VideoLLMForConditionalGeneration,
+        *args: Any,
+        fused_lm_head: bool = False,
+        **given: Any,
     ) -> Any:  # noqa: ANN401 - what the wrapped one returns
         if not fused_lm_head:
             return forward(self, *args, **given)

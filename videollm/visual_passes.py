@@ -1,7 +1,8 @@
-"""Passes of the encoder over a batch's videos: equal lengths together, and, where processes share
-the weights, as many passes in each of them.
+"""Passes of the encoder over the videos of a batch.
 
-Legend: B videos of one length, V videos, T token frames of a video, N patches per frame, D encoder width.
+Equal lengths go together; and where processes share the weights, each makes as many passes.
+
+Legend: V videos, T token frames of a video, N patches per frame, D encoder width.
 """
 
 import functools

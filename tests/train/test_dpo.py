@@ -62,9 +62,7 @@ def preferred(start: dict[str, list[str]], tmp_path_factory: pytest.TempPathFact
 
 
 @needs_trl
-def test_equal_answers_lose_ln_2_at_every_step(
-    start: dict[str, list[str]], tmp_path: Path
-) -> None:
+def test_equal_answers_lose_ln_2_at_every_step(start: dict[str, list[str]], tmp_path: Path) -> None:
     folder = run("dpo", "tiny_dpo", tmp_path, *start["equal"])
     assert list(losses(folder).values()) == pytest.approx([math.log(2)] * 4, abs=1e-6)
 

@@ -63,7 +63,7 @@ def test_a_pair_is_one_prompt_with_two_answers(media: Path) -> None:
         ({"prompt": [TURN]}, "turns must alternate"),
         ({"prompt": "<video> <video> What?"}, "2 media tags for 1 media"),
         ({"video": "gone.mp4"}, "missing media"),
-        ({"stream": True, "prompt": [{"role": "user", "content": "What?", "time": 1}]}, "one answer"),
+        ({"prompt": [{"role": "user", "content": "What?", "time": 1}]}, "it has one answer"),
     ],
 )
 def test_what_is_no_pair_is_told(media: Path, change: dict[str, Any], reason: str) -> None:

@@ -1,7 +1,7 @@
 """Two processes that share the weights (FSDP2) learn what one process learns.
 
-align and instruct do so from samples of which most are text alone, so that in some steps one process
-has no video while the other has.
+align and instruct do so from samples of which most are text alone, so that in some steps one
+process has no video while the other has.
 """
 
 import json
