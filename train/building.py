@@ -20,6 +20,7 @@ from videollm.processor import VideoLLMProcessor
 from videollm.quantize import quantization_config
 from videollm.runtime import pick_dtype
 from videollm.train.arguments import DataArguments, EncoderArguments, ModelArguments
+from videollm.train.sharding import built_whole
 from videollm.train.stage import Run
 
 __all__ = [
@@ -168,6 +169,13 @@ def build_videollm(
         RecipeError: Arguments contradict each other.
         ModelError: A model cannot be had.
     """
+    with built_whole():
+        return _build(run, args, data, quantization)
+
+
+def _build(
+    run: Run, args: ModelArguments, data: DataArguments, quantization: str | None
+) -> tuple[VideoLLMForConditionalGeneration, VideoLLMProcessor]:
     dtype = pick_dtype(args.dtype, run.args.device)
     if args.model is not None:
         if args.language_model is not None:
