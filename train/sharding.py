@@ -7,7 +7,7 @@ from typing import cast
 from torch import Tensor, distributed, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.tensor import DTensor
-from transformers.integrations import deepspeed
+from transformers.integrations import deepspeed as integration
 
 __all__ = ["built_whole", "is_sharded", "part_of_state", "whole_state"]
 
@@ -19,14 +19,14 @@ def built_whole() -> Iterator[None]:
     The library would do so while it builds them, and finds no weights where a model is put together
     from loaded parts.
     """
-    reference = deepspeed._hf_deepspeed_config_weak_ref
+    reference = integration._hf_deepspeed_config_weak_ref
     config = None if reference is None else reference()
-    deepspeed.unset_hf_deepspeed_config()
+    integration.unset_hf_deepspeed_config()
     try:
         yield
     finally:
         if config is not None:
-            deepspeed.set_hf_deepspeed_config(config)
+            integration.set_hf_deepspeed_config(config)
 
 
 def is_sharded(model: nn.Module) -> bool:
@@ -63,11 +63,11 @@ def _is_partitioned(parameter: Tensor) -> bool:
 
 def _gathered_state(model: nn.Module) -> dict[str, Tensor]:
     """Return what ZeRO-3 has taken apart, one weight at a time, on the CPU of the first process."""
-    from deepspeed.zero import GatheredParameters
+    import deepspeed
 
     state = {}
     for name, value in model.state_dict(keep_vars=True).items():
-        with GatheredParameters([value] if _is_partitioned(value) else []):
+        with deepspeed.zero.GatheredParameters([value] if _is_partitioned(value) else []):
             if distributed.get_rank() == 0:
                 state[name] = value.detach().cpu().clone()
     return state

@@ -4,27 +4,24 @@ align and instruct do so from samples of which most are text alone, so that in s
 process has no video while the other has.
 """
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from accelerate.utils import merge_fsdp_weights
-from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModel
 
 from tests.train.launching import ACCELERATE, launch
-from tests.train.runs import QUIET, losses, run, weights, write_videos
+from tests.train.runs import QUIET, losses, run, weights, write_mixed
 from videollm.encoder import VideoMAPModel, demo_config
 from videollm.loading import load_base
 from videollm.train import classify
 from videollm.train.sharding import is_sharded, part_of_state, whole_state
 
 SHARED = ["--max_steps", "3", "--save_steps", "1", "--save_total_limit", "3", "--use_cpu", "true"]
-ANSWER = {"role": "assistant", "content": "a ball"}
 PROGRAMS = ("pretrain", "classify", "align", "instruct")
 
 
@@ -34,19 +31,6 @@ def variables() -> dict[str, str]:
     assert shipped["distributed_type"] == "FSDP"
     settings = {name.upper(): str(value) for name, value in shipped["fsdp_config"].items()}
     return {"ACCELERATE_USE_FSDP": "true", **settings}
-
-
-def write_mixed(folder: Path) -> Path:
-    """Write a list of which most samples are text alone, the others a video or an image."""
-    write_videos(folder, ["a.mp4", "b.mp4"])
-    Image.new("RGB", (8, 8), "red").save(folder / "p.png")
-    media: list[dict[str, str]] = [{"video": "a.mp4"}, {"video": "b.mp4"}, {"image": "p.png"}]
-    lines = [
-        {**item, "messages": [{"role": "user", "content": f"What is {number}?"}, ANSWER]}
-        for number, item in enumerate([*media, *[{}] * 5])
-    ]
-    (folder / "mixed.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    return folder / "mixed.jsonl"
 
 
 def arguments(program: str, tiny_llm: Path, mixed: Path) -> list[str]:
