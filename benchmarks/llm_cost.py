@@ -27,7 +27,7 @@ from benchmarks.measure import save
 from videollm.config import VideoLLMConfig
 from videollm.encoder import demo_config
 from videollm.encoder.config import VideoMAPConfig
-from videollm.lora import LoraShape, attach_lora
+from videollm.lora import LoraShape, attach_lora, unwrap_adapter
 from videollm.model import VideoLLMForConditionalGeneration
 from videollm.train.recipe import find_recipe
 
@@ -159,7 +159,7 @@ def measure() -> dict[str, Any]:
     )
     model = attach_lora(VideoLLMForConditionalGeneration(config), LoraShape())
     model.train()
-    model.get_base_model().activation_checkpointing_enable()
+    unwrap_adapter(model).activation_checkpointing_enable()
     model.enable_input_require_grads()
     num_frames = visual // 16 * encoder.tubelet_size
     ids = torch.full((1, visual + others), 2)

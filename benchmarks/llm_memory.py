@@ -215,7 +215,8 @@ class _Attend(torch.autograd.Function):
 def _attend(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: object, **kwargs: object
 ) -> tuple[Tensor, None]:
-    return _Attend.apply(query, key, value).transpose(1, 2), None
+    out: Tensor = _Attend.apply(query, key, value)  # type: ignore[no-untyped-call]
+    return out.transpose(1, 2), None
 
 
 def _with_lora(model: nn.Module, adapter: dict[str, Any]) -> nn.Module:
@@ -227,7 +228,7 @@ def _with_lora(model: nn.Module, adapter: dict[str, Any]) -> nn.Module:
         lora_dropout=adapter.get("lora_dropout", 0.0),
         target_modules="all-linear",
     )
-    adapted: nn.Module = get_peft_model(model, config, autocast_adapter_dtype=False)  # type: ignore[arg-type]
+    adapted: nn.Module = get_peft_model(model, config, autocast_adapter_dtype=False)
     return adapted.train()
 
 

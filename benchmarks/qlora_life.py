@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.measure import save
 from videollm.api import VideoLLM
@@ -90,7 +90,8 @@ def _compare(folder: Path) -> dict[str, Any]:
             base, processor = load_base(source.base, dtype=torch.float32, quantization=bits)
             outside += _quantized_outside(base) if bits else 0
             model = unwrap_adapter(load_adapter(base, source.adapter, own_base=True))
-        model.eval()
+        ready: nn.Module = model
+        ready.eval()
         answers[name], scores[name] = _ask(model, processor)
     difference = (scores["merged"] - scores["unmerged"]).abs().max()
     return {

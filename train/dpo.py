@@ -110,7 +110,9 @@ def dpo(
 
 def _check(adapter: AdapterArguments) -> None:
     if importlib.util.find_spec("trl") is None:
-        raise RecipeError("dpo needs TRL: run pip install 'videollm[dpo]'")
+        raise RecipeError(
+            "dpo needs TRL: run pip install 'videollm[dpo]', or pip install -e '.[dpo]' in a checkout"
+        )
     require(
         adapter.tuning != "full",
         "tuning: full has no adapter, and the reference is the model with its adapter off: use "

@@ -22,7 +22,7 @@ import datasets
 from peft import PeftModel
 from torch import Tensor
 from torch.utils.data import Dataset
-from transformers.modeling_outputs import ModelOutput
+from transformers.utils.generic import ModelOutput
 from trl import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
@@ -96,7 +96,7 @@ class PreferenceTrainer(PartsTrainer, DPOTrainer):
         # The Trainer would write the tokenizer's special tokens into the model's config.
         self.processing_class = None
         base = unwrap_adapter(model)
-        base.forward = MethodType(_with_scores(type(base).forward), base)
+        vars(base)["forward"] = MethodType(_with_scores(type(base).forward), base)
 
     def _prepare_dataset(self, dataset: object, *args: object) -> Dataset[Any]:
         """Put our samples in the place of the table that TRL asks for."""
