@@ -111,7 +111,8 @@ def dpo(
 def _check(adapter: AdapterArguments) -> None:
     if importlib.util.find_spec("trl") is None:
         raise RecipeError(
-            "dpo needs TRL: run pip install 'videollm[dpo]', or pip install -e '.[dpo]' in a checkout"
+            "dpo needs TRL: run pip install 'videollm[dpo]', or pip install -e '.[dpo]' in a "
+            "checkout"
         )
     require(
         adapter.tuning != "full",
