@@ -16,14 +16,18 @@ from videollm.errors import ModelError, RecipeError
 from videollm.llm import DEFAULT_LLM, load_tokenizer
 from videollm.loading import load_base, resolve_model
 from videollm.model import VideoLLMForConditionalGeneration
+from videollm.packing import prepare_packing
 from videollm.processor import VideoLLMProcessor
 from videollm.quantize import quantization_config
 from videollm.runtime import pick_dtype
 from videollm.train.arguments import DataArguments, EncoderArguments, ModelArguments
+from videollm.train.collate import PackingCollator, PaddingCollator
+from videollm.train.dialogue_arguments import DialogueArguments
 from videollm.train.stage import Run
 
 __all__ = [
     "PRESETS",
+    "build_collator",
     "build_encoder",
     "build_processor",
     "build_videollm",
@@ -131,6 +135,20 @@ def vision_config(encoder: VideoMAPModel) -> VideoMAPConfig:
     """Return an encoder's config, typed."""
     assert isinstance(encoder.config, VideoMAPConfig)
     return encoder.config
+
+
+def build_collator(
+    model: VideoLLMForConditionalGeneration, processor: VideoLLMProcessor, data: DialogueArguments
+) -> PackingCollator | PaddingCollator:
+    """Return what makes batches of samples, the model's attention made ready for it.
+
+    Raises:
+        ModelError: The language model cannot tell the samples of a row apart.
+    """
+    if not data.packing:
+        return PaddingCollator(processor=processor, max_length=data.max_length)
+    prepare_packing(model.language_model)
+    return PackingCollator(processor=processor, max_length=data.max_length)
 
 
 def build_processor(args: ModelArguments, data: DataArguments) -> VideoLLMProcessor:
