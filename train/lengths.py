@@ -71,7 +71,7 @@ class RowSampler(Sampler[tuple[int, ...]]):
 
     The passes are those of a `DrawSampler`. Of each `WINDOW` draws in turn, or of each pass where
     that is shorter, those are put into a row that fill it best, and the rows come in random order.
-    An epoch is as many whole global batches of rows as one pass needs, reckoned by its first window.
+    An epoch is as many whole global batches of rows as a pass needs, reckoned by the first window.
 
     Args:
         num_samples: Samples of one pass, at least 1.
