@@ -196,6 +196,7 @@ def build_videollm(
             quantization=quantization,
             device=run.args.device,
         )
+        _choose_attention(model, args.attn_implementation)
         _forget_paths(model)
         return model, processor
     encoder = build_encoder(args)
@@ -214,8 +215,26 @@ def build_videollm(
     processor = VideoLLMProcessor.from_config(
         model.config, load_tokenizer(name), num_frames=data.num_frames
     )
+    _choose_attention(model, args.attn_implementation)
     _forget_paths(model)
     return model, processor
+
+
+def _choose_attention(model: VideoLLMForConditionalGeneration, name: str | None) -> None:
+    """Set how the language model attends; None leaves it to the library."""
+    if name is None:
+        return
+    language_model = model.language_model
+    try:
+        language_model.set_attn_implementation(name)
+    except (ImportError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"attn_implementation: {name}: {reason}") from error
+    if language_model.config._attn_implementation != name:
+        raise ModelError(
+            f"attn_implementation: {name}: a {type(language_model).__name__} has only "
+            f"{language_model.config._attn_implementation}: leave it out"
+        )
 
 
 def _forget_paths(model: VideoLLMForConditionalGeneration) -> None:

@@ -207,6 +207,25 @@ def test_nothing_leaks_between_samples(
         assert torch.equal(old, new) == (number != changed)
 
 
+def test_text_alone_reaches_every_part_and_moves_none(
+    model: VideoLLMForConditionalGeneration, processor: VideoLLMProcessor
+) -> None:
+    batch = pack(processor, mixed()[1])
+    expected = float(model(**batch).loss)
+    model.train()
+    try:
+        loss = model(**batch).loss
+        loss.backward()
+    finally:
+        model.eval()
+    assert float(loss.detach()) == pytest.approx(expected, rel=1e-6)
+    # Processes whose batches hold videos would wait for gradients that never come.
+    for part in (model.vision_model, model.projector):
+        gradients = [item.grad for item in part.parameters()]
+        assert all(item is not None and not item.any() for item in gradients)
+    model.zero_grad()
+
+
 def test_rows_of_examples_are_one_row(processor: VideoLLMProcessor) -> None:
     flat = pack(processor, *mixed())
     nested = PackingCollator(processor=processor, max_length=2048)([mixed()[:2], mixed()[2:]])

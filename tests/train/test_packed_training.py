@@ -86,3 +86,13 @@ def test_samples_of_a_length_and_padded_rows_train_too(
     order = ["--train_sampling_strategy", "sequential"]
     told = refusal(capsys, "instruct", "tiny_instruct", tmp_path / "x", *common, *order)
     assert "sequential given, random or group_by_length allowed" in told
+    eager = run(
+        *("instruct", "tiny_instruct", tmp_path / "eager", *common),
+        *("--attn_implementation", "eager"),
+    )
+    assert losses(eager) == pytest.approx(losses(packed), rel=1e-2)
+    told = refusal(
+        *(capsys, "instruct", "tiny_instruct", tmp_path / "x", *common),
+        *("--attn_implementation", "nonesuch"),
+    )
+    assert "attn_implementation: nonesuch: " in told
