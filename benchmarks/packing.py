@@ -1,6 +1,6 @@
 """Questions a second of packed rows against one padded question a sample in random order.
 
-python -m benchmarks.packing [--clips 8] [--questions 4] [--texts 16] [--output FOLDER]
+python -m benchmarks.packing [--clips 4] [--questions 3] [--texts 6] [--output FOLDER]
 
 The samples are questions about clips of 8, 16, 32 and 64 frames of the toy world, and samples of
 text alone. A pass collates each of them once and takes its loss and gradients, a fresh LoRA adapter
@@ -50,9 +50,9 @@ def main(argv: list[str] | None = None) -> int:
     """Measure, print, write; return 1 if packing is not fast enough or the losses differ."""
     arguments = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--clips", type=int, default=8)
-    parser.add_argument("--questions", type=int, default=4, help="of each clip")
-    parser.add_argument("--texts", type=int, default=16, help="samples of text alone")
+    parser.add_argument("--clips", type=int, default=4)
+    parser.add_argument("--questions", type=int, default=3, help="of each clip")
+    parser.add_argument("--texts", type=int, default=6, help="samples of text alone")
     parser.add_argument("--batch", type=int, default=4, help="padded rows at a time")
     parser.add_argument("--row_tokens", type=int, default=4096)
     parser.add_argument("--rounds", type=int, default=2)
@@ -140,7 +140,7 @@ def measure(
         "packed": _Way(pack, _rows(processor, alone, row_tokens), packed),
         "shared": _Way(pack, _rows(processor, samples, row_tokens), packed),
     }
-    supervised = int((pad(alone[:])["labels"] != IGNORED).sum())
+    supervised = int((pad(alone)["labels"] != IGNORED).sum())
     seconds = interleaved_seconds(
         {name: partial(_pass, adapted, model, way, supervised) for name, way in ways.items()},
         repeats=rounds,

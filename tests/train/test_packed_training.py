@@ -31,7 +31,7 @@ def write_data(folder: Path) -> Path:
 
 def arguments(data: Path, llm: Path) -> list[str]:
     given = ["--dataset", "llava", "--data_path", str(data), "--language_model", str(llm)]
-    given += ["--num_frames", "2", "--max_length", "160", "--row_tokens", "160"]
+    given += ["--num_frames", "2", "--max_length", "300", "--row_tokens", "420"]
     given += ["--shared_questions", "3", "--max_steps", str(STEPS), "--use_cpu", "true"]
     return [*given, "--dtype", "float32", "--save_steps", "1", "--learning_rate", "0.01", *QUIET]
 
