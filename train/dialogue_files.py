@@ -134,6 +134,7 @@ class DialogueFiles(DialogueSet):
         for record, length in zip(group, lengths, strict=True):
             if length > self.max_length:
                 self.bad.add(record.name, self.describe_length(length))
+                self.bad.check()
         return Example(
             clips,
             tuple(

@@ -28,13 +28,19 @@ def build_dialogues(
     """Return the training dialogues, and those to evaluate on where the recipe asks for some.
 
     Raises:
-        RecipeError: The data set holds no text.
+        RecipeError: The data set holds no text, or two orders are asked for.
         DataError: The data cannot be used.
     """
     validation = None
     if data.validation_clips:
         validation = _toy_dialogues("val", data.validation_clips, data, processor)
-    by_length = data.row_tokens or run.args.train_sampling_strategy == "group_by_length"
+    is_grouped = run.args.train_sampling_strategy == "group_by_length"
+    if data.row_tokens and is_grouped:
+        raise RecipeError(
+            "row_tokens and train_sampling_strategy: group_by_length: filled rows are of about one "
+            "length already: leave one of them out"
+        )
+    by_length = data.row_tokens or is_grouped
     if data.dataset == "toyworld" and not data.mixture and not by_length:
         return _toy_dialogues("train", data.num_clips, data, processor), validation
     assert run.args.data_seed is not None

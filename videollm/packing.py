@@ -95,7 +95,8 @@ def prepare_packing(language_model: PreTrainedModel) -> None:
     Its answers do not change; without it spans become a dense mask.
 
     Raises:
-        ModelError: Its layers would carry something from one sample into the next.
+        ModelError: Its layers would carry something from one sample into the next, or see beyond
+            their window.
     """
     config = language_model.config
     kinds = set(getattr(config, "layer_types", None) or ())
@@ -104,6 +105,14 @@ def prepare_packing(language_model: PreTrainedModel) -> None:
         raise ModelError(
             f"packing: the layers of a {type(language_model).__name__} cannot tell the samples of "
             "a row apart: set packing: false"
+        )
+    window = getattr(config, "sliding_window", None)
+    by_span = config._attn_implementation in ("sdpa", PACKED_SDPA)
+    if window is not None and not by_span and not is_flash_attention_requested(config):
+        raise ModelError(
+            f"packing: {config._attn_implementation} attention gets one mask for layers with a "
+            f"window ({window} tokens) and without: set attn_implementation: sdpa, or packing: "
+            "false"
         )
     if config._attn_implementation == "sdpa":
         language_model.set_attn_implementation(PACKED_SDPA)
@@ -126,7 +135,7 @@ def packed_attention(
         return mixed, None
     assert attention_mask is not None
     dtype = query.dtype
-    if query.device.type == "cpu":
+    if query.device.type == "cpu" and dtype.itemsize < 4:
         # On the way back SDPA's CPU kernel takes five times longer in bfloat16.
         query, key, value = query.float(), key.float(), value.float()
     outputs = []

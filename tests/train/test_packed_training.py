@@ -96,3 +96,6 @@ def test_samples_of_a_length_and_padded_rows_train_too(
         *("--attn_implementation", "nonesuch"),
     )
     assert "attn_implementation: nonesuch: " in told
+    both = [*grouped, "--row_tokens", "2048"]
+    told = refusal(capsys, "instruct", "tiny_instruct", tmp_path / "x", *both)
+    assert "row_tokens and train_sampling_strategy: group_by_length: " in told

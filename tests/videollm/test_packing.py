@@ -56,6 +56,10 @@ def test_a_window_is_kept_inside_each_sample() -> None:
     model = MistralForCausalLM(MistralConfig(**SIZES, sliding_window=4)).eval()
     with pytest.raises(ValueError, match=r"a sample of 12 tokens for a window of 4 .* prepare_pac"):
         packed(model)
+    model.set_attn_implementation("eager")
+    with pytest.raises(ModelError, match=r"eager attention gets one mask .*\(4 tokens\).*sdpa, or"):
+        prepare_packing(model)
+    model.set_attn_implementation("sdpa")
     expected = alone(model)
     prepare_packing(model)
     torch.testing.assert_close(packed(model), expected, atol=1e-5, rtol=1e-4)
