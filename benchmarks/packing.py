@@ -11,6 +11,9 @@ on the demo model learning, in three ways:
     packed   the same samples side by side in rows of at most `--row_tokens`
     shared   the questions about a clip behind one prefix, and those samples side by side
 
+Beside it one layer's attention over a row of several samples is timed, there and back: a mask over
+the whole row against calls by span, and each of both in float32 and bfloat16.
+
 The ways take turns and the best round of each counts; their mean losses have to agree. In float32
 by default, where the arithmetic of attention is the same in all ways.
 """
@@ -21,17 +24,19 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from benchmarks.measure import interleaved_seconds, save
 from videollm.loading import load_base, resolve_model
 from videollm.lora import LoraShape, attach_lora
 from videollm.model import VideoLLMForConditionalGeneration
-from videollm.packing import prepare_packing
+from videollm.packing import dense_mask, packed_attention, prepare_packing, spans_tensor
 from videollm.processor import VideoLLMProcessor
 from videollm.runtime import pick_dtype
 from videollm.train.collate import IGNORED, PackingCollator, PaddingCollator
@@ -42,6 +47,9 @@ from videollm.train.toyworld_dialogues import ToyWorldDialogues
 
 FRAMES = (8, 16, 32, 64)
 MIN_RATIO = 1.5
+ROW = (60, 200, 350, 600, 80)
+HEADS, KEY_HEADS, HEAD_SIZE = 9, 3, 64
+"""Of the timed attention: tokens of each sample, and the sizes of SmolLM2-135M."""
 TOLERANCE = 2e-3
 """Of the mean losses, relative: in float32 they differ by rounding."""
 
@@ -73,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
         row_tokens=options.row_tokens,
         rounds=options.rounds,
     )
-    results = {"dtype": options.dtype, **results}
+    results = {"dtype": options.dtype, **results, "attention_seconds": attention_seconds()}
     print(results)
     print(save(options.output, "packing", results, ["benchmarks.packing", *arguments]))
     return 0 if results["laws_hold"] else 1
@@ -163,6 +171,50 @@ def measure(
         "losses_agree": agree,
         "laws_hold": agree and ratios["shared"] >= MIN_RATIO,
     }
+
+
+def attention_seconds() -> dict[str, float]:
+    """Return how long one layer of the demo's language model attends over a row, both ways."""
+    layer = nn.Identity()
+    layer.num_key_value_groups, layer.is_causal = HEADS // KEY_HEADS, True
+    ends = [0, *accumulate(ROW)]
+    spans = spans_tensor([(start, end, start, start) for start, end in pairwise(ends)])
+    mask = dense_mask(spans, ends[-1])
+    works: dict[str, Callable[[], object]] = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        shapes = [(1, heads, ends[-1], HEAD_SIZE) for heads in (HEADS, KEY_HEADS, KEY_HEADS)]
+        parts = [torch.randn(shape, dtype=dtype, requires_grad=True) for shape in shapes]
+        for name, function, given in (
+            ("mask", sdpa_attention_forward, mask),
+            ("by sample", sdpa_attention_forward, None),
+            ("spans", packed_attention, spans),
+        ):
+            works[f"{name}, {dtype}".replace("torch.", "")] = partial(
+                _attend, function, layer, parts, given, ends
+            )
+    found = interleaved_seconds(works, repeats=3)
+    return {name: round(value, 4) for name, value in found.items()}
+
+
+def _attend(
+    function: Callable[..., tuple[torch.Tensor, object]],
+    layer: nn.Module,
+    parts: Sequence[torch.Tensor],
+    mask: torch.Tensor | None,
+    ends: Sequence[int],
+) -> None:
+    """Attend and go back; without a mask each sample by itself, in the type that it has."""
+    if mask is not None:
+        mixed = function(layer, *parts, mask)[0]
+    else:
+        mixed = torch.cat(
+            [
+                function(layer, *(part[:, :, start:end] for part in parts), None)[0]
+                for start, end in pairwise(ends)
+            ],
+            dim=1,
+        )
+    mixed.sum().backward()
 
 
 def _rows(

@@ -31,6 +31,7 @@ __all__ = [
     "decode",
     "dense_mask",
     "is_packed",
+    "packed_attention",
     "prepare_packing",
     "sequences_of_spans",
     "spans_tensor",
