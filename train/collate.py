@@ -190,7 +190,8 @@ class PaddingCollator:
         Raises:
             RecipeError: A dialogue exceeds `max_length`.
         """
-        rows, clips = [], []
+        rows: list[TokenizedDialogue] = []
+        clips: list[Clip] = []
         for example in _examples(items):
             for dialogue in example.dialogues:
                 rows.append(tokenize(self.processor, dialogue, example.videos))

@@ -104,8 +104,10 @@ class Throughput(TrainerCallback):
         tokens, mask = named.get("input_ids"), named.get("attention_mask")
         if module.training and isinstance(tokens, Tensor):
             self._counts[0] += tokens.numel()
-            packed = isinstance(mask, Tensor) and is_packed(mask)
-            self._counts[1] += len(sequences_of_spans(mask)) if packed else len(tokens)
+            if isinstance(mask, Tensor) and is_packed(mask):
+                self._counts[1] += len(sequences_of_spans(mask))
+            else:
+                self._counts[1] += len(tokens)
 
 
 class ProgressBar(ProgressCallback):
