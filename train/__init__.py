@@ -31,6 +31,7 @@ Face Trainer's; what is here gives it data, models, callbacks and recipes.
     toyworld_dialogues, dialogue_*          clips with dialogues for align and instruct
     pairs, pair_collator, preference        two answers to one prompt, and TRL's trainer for dpo
     choice, frame_budget, mixture           which samples, how many frames, how much of each set
+    lengths, rows, shared_media             which samples fit together, which are about one video
     video_files, examples, collate, answer_spans
                                             real files, bad samples, packing, what is supervised
     data_check, data_findings, data_report  `videollm data check`: what is wrong before a run

@@ -12,8 +12,7 @@ from videollm.model import VideoLLMForConditionalGeneration
 from videollm.model_folder import own_weights
 from videollm.processor import VideoLLMProcessor
 from videollm.train.arguments import AlignArguments, ModelArguments
-from videollm.train.building import build_videollm
-from videollm.train.collate import PackingCollator
+from videollm.train.building import build_collator, build_videollm
 from videollm.train.decoding import DecodeArguments
 from videollm.train.dialogue_arguments import DialogueArguments
 from videollm.train.dialogue_sets import build_dialogues
@@ -118,7 +117,7 @@ def _align_captions(
         model._keys_to_ignore_on_save = {
             name for name in model.state_dict() if name.startswith("language_model.")
         }
-    collator = PackingCollator(processor=processor, max_length=data.max_length)
+    collator = build_collator(model, processor, data)
     run_training(run, model, collator=collator, dataset=dataset, validation=validation)
 
 

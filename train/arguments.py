@@ -56,6 +56,12 @@ class ModelArguments(EncoderArguments):
             "type of the LLM's weights; auto: bfloat16 where it is fast, float32 with tuning: full"
         ),
     )
+    attn_implementation: str | None = field(
+        default=None,
+        metadata=described(
+            "how the LLM attends: sdpa, eager, flash_attention_2 (default: the library's choice)"
+        ),
+    )
     projector_type: str = field(default="pool_mlp", metadata=described("kind of a fresh projector"))
     tokens_per_frame: int = field(
         default=16, metadata=described("visual tokens of each frame (each tubelet), when fresh")

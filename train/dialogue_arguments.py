@@ -165,6 +165,27 @@ class DialogueArguments(DataArguments):
         default=0,
         metadata=described("the most visual tokens of a sample; videos get fewer frames; 0: any"),
     )
+    packing: bool = field(
+        default=True,
+        metadata=described(
+            "samples side by side in a row without padding; false: a padded row for each dialogue, "
+            "for language models that cannot tell the samples of a row apart"
+        ),
+    )
+    row_tokens: int = field(
+        default=0,
+        metadata=described(
+            "fill rows with samples up to so many tokens; batch sizes then count rows; 0: a batch "
+            "is a row of as many samples as its size"
+        ),
+    )
+    shared_questions: int = field(
+        default=1,
+        metadata=described(
+            "llava: most records about the same media that become one sample and share its "
+            "encoded frames, as many as fit into max_length; 1: each is a sample"
+        ),
+    )
 
     def __post_init__(self) -> None:
         self.mixture = _read_mixture(self.mixture)
@@ -180,6 +201,19 @@ class DialogueArguments(DataArguments):
         require(
             self.max_visual_tokens >= 0,
             f"max_visual_tokens: {self.max_visual_tokens} given, 0 or more allowed",
+        )
+        require(
+            self.shared_questions >= 1,
+            f"shared_questions: {self.shared_questions} given, 1 or more allowed",
+        )
+        require(
+            self.packing or not self.row_tokens,
+            "row_tokens: rows are filled by packing: leave row_tokens out, or packing: false",
+        )
+        require(
+            self.row_tokens == 0 or self.row_tokens >= self.max_length,
+            f"row_tokens: {self.row_tokens} given; a sample may have max_length = "
+            f"{self.max_length} tokens: give that many or more, or lower max_length",
         )
 
     @property

@@ -77,7 +77,7 @@ def dpo(
         DataError: The data cannot be used.
         ModelError: A model cannot be had.
     """
-    _check(adapter)
+    _check(adapter, data)
     quantization = "nf4" if adapter.tuning == "qlora" else None
     model, processor = build_videollm(run, model_args, data, quantization=quantization)
     dataset, _ = build_dialogues(run, data, decoding, processor)
@@ -108,7 +108,7 @@ def dpo(
     write_tuned(run, tuning, model, processor, text_model=text_model, license_name=adapter.license)
 
 
-def _check(adapter: AdapterArguments) -> None:
+def _check(adapter: AdapterArguments, data: DialogueArguments) -> None:
     if importlib.util.find_spec("trl") is None:
         raise RecipeError(
             "dpo needs TRL: run pip install 'videollm[dpo]', or pip install -e '.[dpo]' in a "
@@ -123,6 +123,10 @@ def _check(adapter: AdapterArguments) -> None:
         not adapter.lora_dropout,
         f"lora_dropout: {adapter.lora_dropout} given; dpo compares the model with its reference "
         "without any: leave it out",
+    )
+    require(
+        data.shared_questions == 1 and not data.row_tokens,
+        "shared_questions and row_tokens: a pair is a sample of its own: leave them out",
     )
 
 

@@ -16,8 +16,7 @@ from videollm.errors import RecipeError
 from videollm.processor import VideoLLMProcessor
 from videollm.train.adapter_arguments import AdapterArguments
 from videollm.train.arguments import HeldOutArguments, ModelArguments
-from videollm.train.building import build_videollm
-from videollm.train.collate import PackingCollator
+from videollm.train.building import build_collator, build_videollm
 from videollm.train.decoding import DecodeArguments
 from videollm.train.dialogue_arguments import DialogueArguments
 from videollm.train.dialogue_sets import build_dialogues
@@ -70,7 +69,7 @@ def instruct(
     text_model = model.config.text_model
     tuning = prepare_tuning(run, model, model_args, adapter)
     run.args.prediction_loss_only = True
-    collator = PackingCollator(processor=processor, max_length=data.max_length)
+    collator = build_collator(model, processor, data)
     run_training(
         run,
         tuning.trained,

@@ -131,11 +131,12 @@ def _facts(run: Run) -> list[tuple[str, object]]:
     report = environment_report()
     records = [record for record in read_metrics(run.args.folder) if "loss" in record]
     validation = [r["eval_loss"] for r in read_metrics(run.args.folder) if "eval_loss" in r]
+    counted = "rows" if run.values.get("row_tokens") else "samples"
     facts: list[tuple[str, object]] = [("stage", f"videollm {run.stage}")]
     if records:
         facts += [
             ("steps", records[-1]["step"]),
-            ("samples a step", run.args.samples_per_step),
+            (f"{counted} a step", run.args.samples_per_step),
             ("first logged loss", f"{records[0]['loss']:.4f}"),
             ("last logged loss", f"{records[-1]['loss']:.4f}"),
             ("training time", f"{_minutes(run, records):.1f} minutes"),

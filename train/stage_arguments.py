@@ -64,6 +64,11 @@ class StageArguments(TrainingArguments):
         for name in ("remove_unused_columns", "logging_nan_inf_filter"):
             require(not getattr(self, name), f"{name}: only false is allowed here; leave it out")
         require(
+            self.train_sampling_strategy in ("random", "group_by_length"),
+            f"train_sampling_strategy: {self.train_sampling_strategy} given, random or "
+            "group_by_length allowed",
+        )
+        require(
             self.save_total_limit is None or self.save_total_limit >= 2,
             f"save_total_limit: {self.save_total_limit} given, 2 or more allowed: while the newest "
             "checkpoint is being written the one before is the only complete one",

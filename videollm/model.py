@@ -18,13 +18,15 @@ from transformers.modeling_utils import PreTrainedModel
 from videollm.config import VideoLLMConfig, add_video_token
 from videollm.encoder.config import VideoMAPConfig
 from videollm.encoder.videomap import VideoMAPModel
+from videollm.encoding import blank_video, encode_by_length
 from videollm.fusion import fuse_visual_tokens
 from videollm.llm import load_language_model, load_tokenizer
 from videollm.loss import supervised_loss
 from videollm.model_folder import load_own_weights, own_weights
+from videollm.packing import decode
 from videollm.projector import build_projector
 from videollm.quantize import is_quantized, mark_quantized, sparing
-from videollm.visual_passes import encode_in_step, encode_videos
+from videollm.visual_passes import encode_in_step
 
 __all__ = ["VideoLLMForConditionalGeneration"]
 
@@ -69,14 +71,14 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def encode_videos(
         self, pixel_values: Tensor, frame_counts: Tensor | None = None
     ) -> list[Tensor]:
-        """Return each video's features (T, N, D).
+        """Return each video's features (T, N, D), see `encode_by_length`.
 
         Args:
             pixel_values: (V, frames, C, height, width), float; frames beyond a video's own
                 count are padding.
             frame_counts: (V,), frames of each video; None: all.
         """
-        return encode_videos(self.vision_model, pixel_values, frame_counts)
+        return encode_by_length(self.vision_model, pixel_values, frame_counts)
 
     def project(self, features: Tensor) -> Tensor:
         """Return visual tokens (T, K, H) of frames' features (T, N, D)."""
@@ -107,9 +109,14 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
         visual = None
         if video_features:
             visual = self.project(torch.cat(video_features)).flatten(0, 1)
-        return fuse_visual_tokens(
+        embedded = fuse_visual_tokens(
             self.get_input_embeddings(), input_ids, visual, self.config.video_token_id
         )
+        if visual is None and self.training:
+            # Processes that share weights or gradients wait for each other in these parts.
+            [blank] = self.encode_videos(blank_video(self.config.vision).to(embedded.device))
+            embedded = embedded + 0 * self.project(blank).sum().to(embedded.dtype)
+        return embedded
 
     def forward(
         self,
@@ -129,7 +136,8 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
         Args:
             input_ids: (B, L), with one placeholder for each visual token.
-            attention_mask: (B, L) padding mask, or (B, 1, L, L) bool, true = attend.
+            attention_mask: (B, L) padding mask, or (B, 1, L, L) bool, true = attend; or for a
+                packed row (B = 1) its spans, see `videollm.packing`.
             position_ids: (B, L).
             pixel_values: (V, frames, C, height, width), all rows' videos in order.
             frame_counts: (V,), frames of each video.
@@ -152,12 +160,9 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 pixel_values = None
             inputs_embeds = self.embed(input_ids, pixel_values, frame_counts, video_features)
         if labels is not None:
-            hidden = self.language_model.get_decoder()(
-                inputs_embeds=inputs_embeds,
-                attention_mask=attention_mask,
-                position_ids=position_ids,
-                use_cache=False,
-            ).last_hidden_state
+            hidden = decode(
+                self.language_model.get_decoder(), inputs_embeds, attention_mask, position_ids
+            )
             loss, logits = supervised_loss(
                 hidden, labels, self.get_output_embeddings(), num_items_in_batch
             )

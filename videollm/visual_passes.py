@@ -13,27 +13,9 @@ from torch import Tensor, distributed
 
 from videollm.encoder.config import VideoMAPConfig
 from videollm.encoder.videomap import VideoMAPModel
+from videollm.encoding import blank_video, encode_by_length
 
-__all__ = ["encode_in_step", "encode_videos"]
-
-
-def encode_videos(
-    encoder: VideoMAPModel, pixel_values: Tensor, frame_counts: Tensor | None = None
-) -> list[Tensor]:
-    """Return each video's features (T, N, D).
-
-    Videos of equal length are encoded together, others apart: padding never enters. Without
-    gradients a frame-causal encoder reads in chunks, which bounds what it holds at once.
-
-    Args:
-        encoder: The encoder.
-        pixel_values: (V, frames, C, height, width), float; frames beyond a video's own count are
-            padding.
-        frame_counts: (V,), frames of each video; None: all.
-    """
-    in_chunks = _config(encoder).scan_mode == "frame_causal" and not torch.is_grad_enabled()
-    encode = encoder.encode_chunked if in_chunks else functools.partial(_encode_whole, encoder)
-    return _by_length(encode, pixel_values, _lengths(pixel_values, frame_counts))
+__all__ = ["encode_in_step"]
 
 
 def encode_in_step(
@@ -45,11 +27,11 @@ def encode_in_step(
     backwards: one that has text alone, or videos of fewer lengths, would leave the others waiting.
     It encodes a blank frame instead, of which no feature is used; the gradients are those without.
     There is one pass at least, since DDP waits for a gradient of every weight that learns. All
-    processes have to call this in the same step. With one process it is `encode_videos`.
+    processes have to call this in the same step. With one process it is `encode_by_length`.
 
     Args:
         encoder: The encoder.
-        pixel_values: As in `encode_videos`; None where there is no video.
+        pixel_values: As in `encode_by_length`; None where there is no video.
         frame_counts: Likewise.
 
     Returns:
@@ -57,7 +39,7 @@ def encode_in_step(
     """
     is_alone = not (distributed.is_available() and distributed.is_initialized())
     if is_alone or distributed.get_world_size() == 1:
-        return [] if pixel_values is None else encode_videos(encoder, pixel_values, frame_counts)
+        return [] if pixel_values is None else encode_by_length(encoder, pixel_values, frame_counts)
     # Chunks would be as many as a video is long.
     encode = functools.partial(_encode_whole, encoder)
     lengths = [] if pixel_values is None else _lengths(pixel_values, frame_counts)
@@ -65,7 +47,8 @@ def encode_in_step(
     most = torch.tensor(max(1, len(set(lengths))), device=encoder.device)
     distributed.all_reduce(most, distributed.ReduceOp.MAX)
     features = [] if pixel_values is None else _by_length(encode, pixel_values, lengths)
-    idle = [encode(_blank(encoder))[0, :0] for _ in range(int(most) - len(set(lengths)))]
+    blank = blank_video(_config(encoder)).to(encoder.device)
+    idle = [encode(blank)[0, :0] for _ in range(int(most) - len(set(lengths)))]
     if idle:
         features = [*features[:-1], torch.cat([*features[-1:], *idle])]
     return features
@@ -98,11 +81,3 @@ def _lengths(pixel_values: Tensor, frame_counts: Tensor | None) -> list[int]:
         return [pixel_values.shape[1]] * pixel_values.shape[0]
     lengths: list[int] = frame_counts.tolist()
     return lengths
-
-
-def _blank(encoder: VideoMAPModel) -> Tensor:
-    """Return the shortest video, black."""
-    vision = _config(encoder)
-    side = vision.image_size
-    shape = (1, vision.tubelet_size, vision.num_channels, side, side)
-    return torch.zeros(shape, device=encoder.device)
