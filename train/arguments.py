@@ -72,10 +72,11 @@ class ModelArguments(EncoderArguments):
 class DataArguments:
     """What a run learns from."""
 
-    dataset: Literal["toyworld", "llava", "videos"] = field(
+    dataset: Literal["toyworld", "llava", "pairs", "videos"] = field(
         default="toyworld",
         metadata=described(
-            "toyworld: drawn in memory; llava: dialogues in JSON files; videos: files, no text"
+            "toyworld: drawn in memory; llava: dialogues in JSON files; pairs: wanted and unwanted "
+            "answers in JSON files; videos: files, no text"
         ),
     )
     num_frames: int = field(default=16, metadata=described("frames of a clip"))
@@ -98,8 +99,8 @@ class DataArguments:
     data_path: list[str] = field(
         default_factory=list,
         metadata=described(
-            "llava: JSON, JSONL or Parquet files, or folders of them; videos: files, folders or "
-            "lists (.txt)"
+            "llava, pairs: JSON, JSONL or Parquet files, or folders of them; videos: files, "
+            "folders or lists (.txt)"
         ),
     )
     media_folder: str | None = field(

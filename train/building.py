@@ -23,6 +23,7 @@ from videollm.runtime import pick_dtype
 from videollm.train.arguments import DataArguments, EncoderArguments, ModelArguments
 from videollm.train.collate import PackingCollator, PaddingCollator
 from videollm.train.dialogue_arguments import DialogueArguments
+from videollm.train.sharding import built_whole
 from videollm.train.stage import Run
 
 __all__ = [
@@ -186,6 +187,13 @@ def build_videollm(
         RecipeError: Arguments contradict each other.
         ModelError: A model cannot be had.
     """
+    with built_whole():
+        return _build(run, args, data, quantization)
+
+
+def _build(
+    run: Run, args: ModelArguments, data: DataArguments, quantization: str | None
+) -> tuple[VideoLLMForConditionalGeneration, VideoLLMProcessor]:
     dtype = pick_dtype(args.dtype, run.args.device)
     if args.model is not None:
         if args.language_model is not None:

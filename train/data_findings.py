@@ -184,7 +184,9 @@ def _draw(found: _Findings, rng: np.random.Generator) -> Iterator[tuple[str, Exa
                 except (VideoError, RequestError) as error:
                     found.bad.add(name, str(error))
                     continue
-                yield name, Example(clips, (record.dialogue,))
+                roles = [""] if record.rejected is None else [" (chosen)", " (rejected)"]
+                for role, dialogue in zip(roles, record.dialogues, strict=True):
+                    yield f"{name}{role}", Example(clips, (dialogue,))
             given += 1
 
 

@@ -1,7 +1,7 @@
 """Dialogues about media files, as a data set: what is bad is skipped, counted and named."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -40,6 +40,7 @@ class DialogueFiles(DialogueSet):
         sampling: Which records are taken, see `choose`.
         seed: Of the choice.
         decode_seconds: As `videollm.train.decoding.open_video` takes it.
+        parse: Makes a record of a name, a value and the folder of its media.
         shared_questions: Most records about the same media that are one sample.
 
     Attributes:
@@ -63,6 +64,7 @@ class DialogueFiles(DialogueSet):
         seed: int = 0,
         decode_seconds: float | None = None,
         shared_questions: int = 1,
+        parse: Callable[[str, object, Path], Record] = parse_record,
     ) -> None:
         self.decode_seconds = decode_seconds
         self.processor, self.frames, self.max_length, self.bad = processor, frames, max_length, bad
@@ -75,7 +77,7 @@ class DialogueFiles(DialogueSet):
         self.missing: dict[str, Path] = {}
         for path, name, value in (raw[place] for place in chosen):
             try:
-                record = parse_record(name, value, media_folder or path.parent)
+                record = parse(name, value, media_folder or path.parent)
                 self.frames.plan(record.media)
                 self.records.append(record)
             except (MalformedRecord, RequestError) as reason:
@@ -113,7 +115,7 @@ class DialogueFiles(DialogueSet):
         """Return sample `index` with black clips of the most frames that it may have."""
         group = self.groups[index]
         clips = self._black(group[0], _LONGEST_SECONDS)
-        return Example(clips, tuple(record.dialogue for record in group))
+        return Example(clips, tuple(item for record in group for item in record.dialogues))
 
     def _load(self, group: Group) -> Example:
         """Return a sample without the questions that make it too long; those are bad.
@@ -138,9 +140,10 @@ class DialogueFiles(DialogueSet):
         return Example(
             clips,
             tuple(
-                record.dialogue
+                dialogue
                 for record, length in zip(group, lengths, strict=True)
                 if length <= self.max_length
+                for dialogue in record.dialogues
             ),
         )
 
@@ -166,8 +169,10 @@ class DialogueFiles(DialogueSet):
         return self.count_tokens(record, self._black(record))
 
     def count_tokens(self, record: Record, clips: Sequence[Clip]) -> int:
-        """Return how many tokens a record has with these clips."""
-        return self._tokens(record, clips)[0]
+        """Return how many tokens a record has with these clips; of a pair the longer one."""
+        return max(
+            dialogue_tokens(self.processor, dialogue, clips)[0] for dialogue in record.dialogues
+        )
 
     def _tokens(self, record: Record, clips: Sequence[Clip]) -> tuple[int, int]:
         return dialogue_tokens(self.processor, record.dialogue, clips)

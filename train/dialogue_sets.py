@@ -11,15 +11,33 @@ from videollm.train.decoding import DecodeArguments
 from videollm.train.dialogue_arguments import DialogueArguments, MemberArguments
 from videollm.train.dialogue_files import DialogueFiles
 from videollm.train.dialogue_lists import find_lists
+from videollm.train.dialogue_records import parse_record
 from videollm.train.examples import BadSamples, DialogueSet
 from videollm.train.frame_budget import FrameBudget
 from videollm.train.lengths import sample_tokens
 from videollm.train.mixture import Member, Mixture, counts_of_pass
+from videollm.train.pairs import parse_pair
 from videollm.train.rows import Rows
 from videollm.train.stage import Run
 from videollm.train.toyworld_dialogues import ToyWorldDialogues
 
-__all__ = ["build_dialogues", "build_members", "build_mixture"]
+__all__ = ["build_dialogues", "build_members", "build_mixture", "check_kind"]
+
+
+def check_kind(data: DialogueArguments, stage: str) -> None:
+    """Refuse data that a stage does not learn from: dpo takes pairs of answers, others none.
+
+    Raises:
+        RecipeError: A data set is of the other kind.
+    """
+    kinds = {member.dataset for member in data.members.values()}
+    if stage == "dpo" and kinds != {"pairs"}:
+        raise RecipeError(
+            f"dataset: {', '.join(sorted(kinds - {'pairs'}))}: dpo learns from pairs of answers: "
+            "use dataset: pairs with data_path"
+        )
+    if stage != "dpo" and "pairs" in kinds:
+        raise RecipeError(f"dataset: pairs is for dpo, not for {stage}: use dataset: llava")
 
 
 def build_dialogues(
@@ -31,6 +49,7 @@ def build_dialogues(
         RecipeError: The data set holds no text, or two orders are asked for.
         DataError: The data cannot be used.
     """
+    check_kind(data, run.stage)
     validation = None
     if data.validation_clips:
         validation = _toy_dialogues("val", data.validation_clips, data, processor)
@@ -137,6 +156,7 @@ def _files(
     folder = member.media_folder or data.media_folder
     return DialogueFiles(
         find_lists(member.data_path),
+        parse=parse_pair if member.dataset == "pairs" else parse_record,
         media_folder=Path(folder) if folder else None,
         processor=processor,
         frames=FrameBudget(

@@ -22,8 +22,7 @@ from videollm.train.dialogue_arguments import DialogueArguments
 from videollm.train.dialogue_sets import build_dialogues
 from videollm.train.examples import Example
 from videollm.train.held_out import HeldOutAnswers, held_out_questions
-from videollm.train.run_card import write_run_card
-from videollm.train.sharding import whole_state
+from videollm.train.run_card import write_tuned
 from videollm.train.stage import Run, run_stage, run_training
 from videollm.train.tuning import model_arguments, prepare_tuning
 
@@ -79,17 +78,7 @@ def instruct(
         validation=validation,
         callbacks=_watchers(run, held_out, validation, processor),
     )
-    state = whole_state(tuning.trained)
-    if run.args.should_save:
-        tuning.save(run.args.folder, state)
-        processor.save_pretrained(run.args.folder)
-        write_run_card(
-            run,
-            model,
-            text_model=text_model,
-            adapter=tuning.description,
-            license_name=adapter.license,
-        )
+    write_tuned(run, tuning, model, processor, text_model=text_model, license_name=adapter.license)
 
 
 def _watchers(

@@ -78,6 +78,12 @@ class StageArguments(TrainingArguments):
             "resume_from_checkpoint: not read here; use resume: auto, never or a folder",
         )
         require(
+            not self.use_liger_kernel,
+            "use_liger_kernel: its kernels are put in by model type, and it knows none of ours, so "
+            "nothing would change: leave it out (the loss here is already computed for supervised "
+            "positions alone)",
+        )
+        require(
             0 < self.layer_decay <= 1,
             f"layer_decay: {self.layer_decay} given, above 0 and up to 1 allowed",
         )

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
-from transformers.cache_utils import Cache
 from transformers.generation.utils import GenerationMixin
 from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.modeling_utils import PreTrainedModel
@@ -27,6 +26,7 @@ from videollm.model_folder import load_own_weights, own_weights
 from videollm.packing import decode
 from videollm.projector import build_projector
 from videollm.quantize import is_quantized, mark_quantized, sparing
+from videollm.visual_passes import encode_in_step
 
 __all__ = ["VideoLLMForConditionalGeneration"]
 
@@ -81,7 +81,7 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return encode_by_length(self.vision_model, pixel_values, frame_counts)
 
     def project(self, features: Tensor) -> Tensor:
-        """Return visual tokens (T, K, H) of one video's features (T, N, D)."""
+        """Return visual tokens (T, K, H) of frames' features (T, N, D)."""
         return self.projector(features)
 
     def embed(
@@ -108,7 +108,7 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
             video_features = self.encode_videos(pixel_values, frame_counts)
         visual = None
         if video_features:
-            visual = torch.cat([self.project(video).flatten(0, 1) for video in video_features])
+            visual = self.project(torch.cat(video_features)).flatten(0, 1)
         embedded = fuse_visual_tokens(
             self.get_input_embeddings(), input_ids, visual, self.config.video_token_id
         )
@@ -126,7 +126,6 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
         pixel_values: Tensor | None = None,
         frame_counts: Tensor | None = None,
         video_features: list[Tensor] | None = None,
-        past_key_values: Cache | None = None,
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
@@ -143,13 +142,12 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
             pixel_values: (V, frames, C, height, width), all rows' videos in order.
             frame_counts: (V,), frames of each video.
             video_features: Instead of pixel_values, what `encode_videos` returned.
-            past_key_values: The language model's cache.
             inputs_embeds: (B, L, H), instead of input_ids.
             labels: (B, L), -100 where nothing is supervised. Logits are then computed for
                 supervised positions only: (positions, vocabulary), in row order.
             num_items_in_batch: Supervised tokens of the whole batch; the loss is their mean.
             frame_seconds: Accepted from the processor's output; the text holds the times.
-            kwargs: Passed to the language model.
+            kwargs: Passed to the language model, its cache among them.
 
         Raises:
             ValueError: Placeholders and visual tokens differ in number.
@@ -157,6 +155,9 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if inputs_embeds is None:
             if input_ids is None:
                 raise ValueError("give input_ids or inputs_embeds")
+            if labels is not None and video_features is None:
+                video_features = encode_in_step(self.vision_model, pixel_values, frame_counts)
+                pixel_values = None
             inputs_embeds = self.embed(input_ids, pixel_values, frame_counts, video_features)
         if labels is not None:
             hidden = decode(
@@ -170,7 +171,6 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
             **kwargs,
         )
 
