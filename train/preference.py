@@ -13,7 +13,7 @@ Legend: B pairs, L tokens, M supervised positions of all 2 B rows, V vocabulary.
 import dataclasses
 import functools
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import MethodType
 from typing import Any
@@ -23,7 +23,7 @@ from peft import PeftModel
 from torch import Tensor
 from torch.utils.data import Dataset
 from transformers.utils.generic import ModelOutput
-from trl import DPOConfig
+from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
 from videollm.lora import unwrap_adapter
@@ -63,7 +63,7 @@ class PreferenceTrainer(PartsTrainer, DPOTrainer):
         kwargs: As `PartsTrainer` takes them.
     """
 
-    _tag_names: Sequence[str] = ()
+    _tag_names: list[str] = []
 
     def __init__(
         self,
