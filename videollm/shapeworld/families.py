@@ -47,52 +47,67 @@ _MOTIONS = tuple("stays still" if plot == "still" else plot for plot in PLOTS)
 _CHANGES = ("grows", "shrinks", "changes colour", "stays the same")
 _SPEEDS = ("slow", "fast", "not at all")
 _HALF_SECONDS = tuple(happenings.format_seconds(number / 2) for number in range(1, 16))
-_NUMBERS = {"0": 0.5, "1": 0.4, "2": 0.8, "3": 1.3, "4": 2.2}
-"""Numbers that few scenes offer are aimed for more often."""
+_NUMBERS = {"0": 0.32, "1": 0.36, "2": 0.8, "3": 1.3, "4": 2.0}
+"""Answers that few scenes offer are aimed for more often, here and below."""
+
+_MOTION_AIMS = {
+    "stays still": 1.2,
+    "moves": 0.35,
+    "bounces": 0.8,
+    "collides": 3.0,
+    "rotates": 1.0,
+    "enters": 1.3,
+    "leaves": 0.9,
+}
+_CHANGE_AIMS = {"grows": 1.7, "shrinks": 2.0, "changes colour": 1.0, "stays the same": 0.2}
+_TIME_AIMS = dict(
+    zip(_HALF_SECONDS, (1, 0.6, 0.5, 0.6, 0.8, 1, 1, 1, 1.5, 1.5, 2, 2, 2.5, 3, 3), strict=True)
+)
 
 _SIDES = _even(*SIDES)
 
 FAMILIES: dict[str, Family] = {
     "existence": Family(
         facts=facts.existence_facts,
-        weight=0.8,
+        weight=0.55,
         kinds={"pair": 2.0},
         answers={"": _even("yes", "no")},
         pool=("yes", "no"),
     ),
     "count": Family(
         facts=facts.count_facts,
-        weight=2.4,
+        weight=4.0,
         kinds={"colour": 3.0, "shape": 3.0, "fill": 1.0},
         answers={"": _NUMBERS, "all": {str(number): 1.0 for number in range(1, 7)}},
         pool=tuple("0123456"),
     ),
     "colour": Family(
-        facts=facts.colour_facts, weight=1.2, kinds={"shape": 2.0}, pool=tuple(COLOURS)
+        facts=facts.colour_facts, weight=1.15, kinds={"shape": 2.0}, pool=tuple(COLOURS)
     ),
-    "shape": Family(facts=facts.shape_facts, weight=1.2, kinds={"colour": 2.0}, pool=SHAPES),
+    "shape": Family(facts=facts.shape_facts, weight=1.1, kinds={"colour": 2.0}, pool=SHAPES),
     "size": Family(
-        facts=facts.size_facts, weight=0.7, answers={"": _even(*SIZES)}, pool=SIZES
+        facts=facts.size_facts, weight=0.45, answers={"": _even(*SIZES)}, pool=SIZES
     ),
     "fill": Family(
-        facts=facts.fill_facts, weight=0.7, answers={"": _even(*FILLS)}, pool=FILLS
+        facts=facts.fill_facts, weight=0.45, answers={"": _even(*FILLS)}, pool=FILLS
     ),
     "position": Family(
         facts=facts.position_facts,
-        weight=1.3,
+        weight=3.5,
+        kinds={"relation": 8.0},
         answers={"": _even(*_QUARTERS), "relation": _even("left", "right", "above", "below")},
         pool=_QUARTERS,
     ),
     "motion": Family(
         facts=happenings.motion_facts,
-        weight=1.8,
+        weight=4.0,
         kinds={"pair": 2.0},
-        answers={"": _even(*_MOTIONS)},
+        answers={"": _MOTION_AIMS},
         pool=_MOTIONS,
     ),
     "direction": Family(
         facts=happenings.direction_facts,
-        weight=1.8,
+        weight=5.0,
         answers={
             "": _even(*DIRECTIONS),
             "enters": _SIDES,
@@ -102,26 +117,27 @@ FAMILIES: dict[str, Family] = {
         pool=tuple(DIRECTIONS),
     ),
     "speed": Family(
-        facts=happenings.speed_facts, weight=1.0, answers={"": _even(*_SPEEDS)}, pool=_SPEEDS
+        facts=happenings.speed_facts, weight=1.5, answers={"": {"slow": 1.0, "fast": 1.0, "not at all": 1.5}}, pool=_SPEEDS
     ),
     "change": Family(
         facts=happenings.change_facts,
-        weight=1.5,
-        answers={"": _even(*_CHANGES), "turn": _even(*COLOURS)},
+        weight=5.0,
+        answers={"": _CHANGE_AIMS, "turn": _even(*COLOURS)},
         pool=_CHANGES,
     ),
-    "time": Family(facts=happenings.time_facts, weight=1.5, pool=_HALF_SECONDS),
-    "order": Family(facts=happenings.order_facts, weight=0.8, kinds={"first of 3": 2.0}),
+    "time": Family(facts=happenings.time_facts, weight=16.0, answers={"": _TIME_AIMS}, pool=_HALF_SECONDS),
+    "order": Family(facts=happenings.order_facts, weight=0.75, kinds={"first of 3": 2.0}),
     "scenes": Family(
         facts=happenings.scene_facts,
-        weight=0.9,
+        weight=1.7,
+        kinds={"count": 3.0},
         answers={
-            "count": _even("1", "2", "3"),
+            "count": {"1": 0.3, "2": 1.0, "3": 1.5},
             "where of 2": _even("first", "second"),
             "where of 3": _even("first", "second", "third"),
         },
     ),
-    "premise": Family(facts=premise_facts, weight=0.9),
+    "premise": Family(facts=premise_facts, weight=0.7),
     "caption": Family(facts=caption_facts, weight=1.0),
 }
 """Name to family, in the order of reports; "follow_up" is built of these, see `follow_ups`."""

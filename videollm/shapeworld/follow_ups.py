@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from videollm.shapeworld import happenings
+from videollm.shapeworld.casting import choose
 from videollm.shapeworld.facts import Fact
 from videollm.shapeworld.scene import Scene, SceneObject
 from videollm.shapeworld.vocabulary import COLOURS, FILLS, SHAPES, SIZES
@@ -53,6 +54,18 @@ FOLLOW_UPS: dict[str, Wordings] = {
 }
 """What is asked to its sentences."""
 
+_WEIGHTS = {
+    "colour": 1.5,
+    "shape": 1.5,
+    "size": 0.4,
+    "fill": 0.4,
+    "motion": 1.5,
+    "direction": 4.0,
+    "change": 0.3,
+    "scene_where": 0.8,
+}
+"""How often each is asked; what can be guessed less."""
+
 _OPENERS = ("colour", "shape", "size", "fill", "motion", "existence")
 _POOLS: dict[str, tuple[str, ...]] = {
     "colour": tuple(COLOURS),
@@ -95,7 +108,8 @@ def follow_ups(
         told = f"{told} {opener.answer}"
         next_facts = [fact for fact in _about(scene, split, thing) if not _is_told(fact, told)]
         if next_facts:
-            yield FollowUp(opener, next_facts[int(rng.integers(len(next_facts)))])
+            weights = [_WEIGHTS[fact.group] for fact in next_facts]
+            yield FollowUp(opener, next_facts[choose(rng, weights)])
 
 
 def _about(scene: Scene, split: str, thing: SceneObject) -> Iterator[Fact]:

@@ -27,7 +27,7 @@ _QUESTION_STREAM = 1
 _MAX_CHOICES = 4
 _LETTERS = "ABCD"
 _MAX_MISSES = 400
-_FOLLOW_UP_WEIGHT = 1.3
+_FOLLOW_UP_WEIGHT = 1.1
 
 
 @dataclass(frozen=True, slots=True)
