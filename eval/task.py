@@ -6,7 +6,7 @@ of models or files.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from videollm.clip import Clip
@@ -27,6 +27,7 @@ class Example:
         answer: The right answer.
         aliases: Other answers that count as right.
         choices: The answers on offer; empty when the question is open.
+        history: The (question, answer) turns before it, where it follows on from them.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Example:
     answer: str
     aliases: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
+    history: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,8 @@ class TaskSpec:
         build: Returns the task for one run.
         score: Compares an output with an example; needs neither the task nor a model, so that
             recorded predictions can be scored again.
+        recall: Family to the share of an answer (output, answer) that an output recalls, 0 to 1,
+            for answers that are too long to be right as a whole.
     """
 
     name: str
@@ -97,3 +101,4 @@ class TaskSpec:
     families: tuple[str, ...]
     build: Callable[[EvalSettings], Task]
     score: Callable[[str, Example], Score]
+    recall: Mapping[str, Callable[[str, str], float]] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from videollm.train.frame_budget import FrameBudget
 from videollm.train.mixture import Member, Mixture, counts_of_pass
 from videollm.train.stage import Run
 from videollm.train.toyworld_dialogues import ToyWorldDialogues
+from videollm.worlds import find_world
 
 __all__ = ["build_dialogues", "build_members", "build_mixture"]
 
@@ -147,8 +148,9 @@ def _toy_dialogues(
 ) -> ToyWorldDialogues:
     """Return scenes of a split, as the recipe says where a member of a mixture says nothing."""
     own = member or MemberArguments()
+    world = find_world(own.world or data.world)
     return ToyWorldDialogues(
-        split,
+        own.split if split == "train" and own.split else split,
         num_clips=own.num_clips or num_clips,
         seed=data.world_seed if own.world_seed is None else own.world_seed,
         image_size=processor.image_size,
@@ -158,4 +160,8 @@ def _toy_dialogues(
         choice_fraction=(
             data.choice_fraction if own.choice_fraction is None else own.choice_fraction
         ),
+        talk_fraction=data.talk_fraction if own.talk_fraction is None else own.talk_fraction,
+        world=world,
+        frame_rates=data.frame_rates if own.frame_rates is None else own.frame_rates,
+        frame_multiple=processor.tubelet_size,
     )

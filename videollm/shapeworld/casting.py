@@ -5,16 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from videollm.shapeworld.drafts import Draft, Look, Span
 from videollm.shapeworld.layout import place_drafts
-from videollm.shapeworld.plots import (
-    Draft,
-    Look,
-    Span,
-    draw_change,
-    draw_collision,
-    draw_plot,
-    fits,
-)
+from videollm.shapeworld.plots import draw_change, draw_collision, draw_plot, fits
 from videollm.shapeworld.scene import SceneObject
 from videollm.shapeworld.vocabulary import FILLS, PLOTS, RADII, SIZES
 

@@ -85,7 +85,11 @@ def existence_facts(scene: Scene, split: str) -> Iterator[Fact]:
     for plot in ("bounces", "rotates", "enters", "leaves"):
         found = tuple(thing for thing in scene.objects if thing.plot == plot)
         yield _exists("plot", f"shape that {plot}", found)
-    for kind, words in (("grows", "grows"), ("shrinks", "shrinks"), ("recolours", "changes colour")):
+    for kind, words in (
+        ("grows", "grows"),
+        ("shrinks", "shrinks"),
+        ("recolours", "changes colour"),
+    ):
         found = tuple(t for t in scene.objects if t.change is not None and t.change.kind == kind)
         yield _exists("plot", f"shape that {words}", found)
     found = tuple(thing for thing in scene.objects if thing.plot == "collides")

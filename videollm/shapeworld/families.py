@@ -85,12 +85,8 @@ FAMILIES: dict[str, Family] = {
         facts=facts.colour_facts, weight=1.15, kinds={"shape": 2.0}, pool=tuple(COLOURS)
     ),
     "shape": Family(facts=facts.shape_facts, weight=1.1, kinds={"colour": 2.0}, pool=SHAPES),
-    "size": Family(
-        facts=facts.size_facts, weight=0.45, answers={"": _even(*SIZES)}, pool=SIZES
-    ),
-    "fill": Family(
-        facts=facts.fill_facts, weight=0.45, answers={"": _even(*FILLS)}, pool=FILLS
-    ),
+    "size": Family(facts=facts.size_facts, weight=0.45, answers={"": _even(*SIZES)}, pool=SIZES),
+    "fill": Family(facts=facts.fill_facts, weight=0.45, answers={"": _even(*FILLS)}, pool=FILLS),
     "position": Family(
         facts=facts.position_facts,
         weight=3.5,
@@ -117,7 +113,10 @@ FAMILIES: dict[str, Family] = {
         pool=tuple(DIRECTIONS),
     ),
     "speed": Family(
-        facts=happenings.speed_facts, weight=1.5, answers={"": {"slow": 1.0, "fast": 1.0, "not at all": 1.5}}, pool=_SPEEDS
+        facts=happenings.speed_facts,
+        weight=1.5,
+        answers={"": {"slow": 1.0, "fast": 1.0, "not at all": 1.5}},
+        pool=_SPEEDS,
     ),
     "change": Family(
         facts=happenings.change_facts,
@@ -125,7 +124,9 @@ FAMILIES: dict[str, Family] = {
         answers={"": _CHANGE_AIMS, "turn": _even(*COLOURS)},
         pool=_CHANGES,
     ),
-    "time": Family(facts=happenings.time_facts, weight=16.0, answers={"": _TIME_AIMS}, pool=_HALF_SECONDS),
+    "time": Family(
+        facts=happenings.time_facts, weight=16.0, answers={"": _TIME_AIMS}, pool=_HALF_SECONDS
+    ),
     "order": Family(facts=happenings.order_facts, weight=0.75, kinds={"first of 3": 2.0}),
     "scenes": Family(
         facts=happenings.scene_facts,
@@ -142,5 +143,8 @@ FAMILIES: dict[str, Family] = {
 }
 """Name to family, in the order of reports; "follow_up" is built of these, see `follow_ups`."""
 
-QUESTION_FAMILIES: tuple[str, ...] = (*(name for name in FAMILIES if name != "caption"), "follow_up")
+QUESTION_FAMILIES: tuple[str, ...] = (
+    *(name for name in FAMILIES if name != "caption"),
+    "follow_up",
+)
 """Families that are asked where none are named; captions come only when asked for."""

@@ -20,7 +20,12 @@ __all__ = ["FOLLOW_UPS", "FollowUp", "follow_ups"]
 
 FOLLOW_UPS: dict[str, Wordings] = {
     "colour": Wordings(
-        ("And its colour?", "What colour is it?", "And what is its color?", "Which colour is that?"),
+        (
+            "And its colour?",
+            "What colour is it?",
+            "And what is its color?",
+            "Which colour is that?",
+        ),
         ("Its hue, please: which colour?", "And how is it coloured?"),
     ),
     "shape": Wordings(
@@ -36,11 +41,20 @@ FOLLOW_UPS: dict[str, Wordings] = {
         ("Just an outline, or filled in?", "And its inside: filled or outline?"),
     ),
     "motion": Wordings(
-        ("And what does it do?", "What is it doing?", "How does it behave?", "What does it do then?"),
+        (
+            "And what does it do?",
+            "What is it doing?",
+            "How does it behave?",
+            "What does it do then?",
+        ),
         ("And its motion?", "So what happens to it, motion-wise?"),
     ),
     "direction": Wordings(
-        ("Where does it go then?", "In which direction does it move?", "And which way does it move?"),
+        (
+            "Where does it go then?",
+            "In which direction does it move?",
+            "And which way does it move?",
+        ),
         ("Which way is it off to?", "And its direction?"),
     ),
     "change": Wordings(
@@ -145,5 +159,3 @@ def _is_told(fact: Fact, told: str) -> bool:
         return any(word in told for word in words)
     answer = "outlined" if fact.answer == "outline" and "outlined" in told else fact.answer
     return answer in told
-
-

@@ -185,5 +185,3 @@ def _seen_first(scene: Scene, one: SceneObject, other: SceneObject) -> Fact:
     slots = (("things", " or ".join(names)),)
     answer = f"the {name_pair(one)}"
     return Fact("seen", answer, slots, (one, other), "seen_first", pool=tuple(names))
-
-

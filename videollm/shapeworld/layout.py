@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from videollm.shapeworld.plots import Draft, Span
+from videollm.shapeworld.drafts import Draft, Span
 from videollm.shapeworld.scene import Floats, SceneObject, Track
 
 __all__ = ["place_drafts"]

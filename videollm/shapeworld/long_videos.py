@@ -8,7 +8,7 @@ import numpy as np
 
 from videollm.shapeworld.backdrops import draw_backdrops
 from videollm.shapeworld.casting import Cast, draw_objects
-from videollm.shapeworld.plots import Span
+from videollm.shapeworld.drafts import Span
 from videollm.shapeworld.scene import Scene, SceneObject, Shot
 from videollm.shapeworld.splits import pairs_for
 from videollm.shapeworld.vocabulary import COLOURS, HELD_OUT_PAIRS, SHAPES

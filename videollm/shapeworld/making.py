@@ -9,8 +9,8 @@ import numpy as np
 
 from videollm.shapeworld.backdrops import draw_backdrops
 from videollm.shapeworld.casting import Cast, choose, draw_objects
+from videollm.shapeworld.drafts import Span
 from videollm.shapeworld.long_videos import LONG_MINUTES, make_long_scene
-from videollm.shapeworld.plots import Span
 from videollm.shapeworld.scene import Scene, SceneObject, Shot
 from videollm.shapeworld.splits import generator_for, pairs_for
 from videollm.shapeworld.vocabulary import HELD_OUT_PAIRS

@@ -25,21 +25,33 @@ _EVENT = re.compile(
 )
 
 _MEANINGS: tuple[tuple[str, str], ...] = (
-    ("caption", r"^(describe (the|this) video|describe what|what happens in|what can be seen in the video|tell me what happens in)"),
-    ("caption", r"^(what does the video show\?|give a description|write a caption|say what you see)"),
-    ("caption", r"^(summarise|put into words|explain to somebody)"),
+    (
+        "caption",
+        r"^(describe (the|this) video|describe what|what (happens|can be seen) in the video)",
+    ),
+    (
+        "caption",
+        r"^(what does the video show\?|give a description|write a caption|say what you see)",
+    ),
+    ("caption", r"^(tell me what happens in|summarise|put into words|explain to somebody)"),
     ("time", r"how many seconds|how much time|what does the clock|time at which"),
     ("scene count", r"(how many|number of|count the|quantity of|add up all) (different )?scenes"),
     ("count", r"how many|number of|\bcount\b|add up all|quantity of|how numerous"),
     ("seen first", rf"the ({_COLOURS}) ({_SHAPES}) or the ({_COLOURS}) ({_SHAPES})(?! \w+s\b)"),
     ("scene", r"(which|what) (of the )?scenes?|scene to which|the scene it is in"),
     ("time", r"\bwhen\b|what time|which second|at what moment|how far into|find the second"),
-    ("turn", r"turns?( to)?[?.]|become(?!s different)|change to|to what colou?r|end up with|takes on"),
+    (
+        "turn",
+        r"turns?( to)?[?.]|become(?!s different)|change to|to what colou?r|end up with|takes on",
+    ),
     ("turn", r"after its change"),
     ("change", r"\bchange(s|d)?\b(?! (its )?colour( shown| visible|\?| in| do| have|$))|altered"),
     ("change", r"what is different|does the look of|becomes different"),
     ("speed", r"how fast|slow|speed|pace"),
-    ("relation", r"seen from|compared with|relative to|on which side of|starting at|in what relation"),
+    (
+        "relation",
+        r"seen from|compared with|relative to|on which side of|starting at|in what relation",
+    ),
     ("direction", r"direction|which side|(?<!in )which way(?! does .* change)|where does it go"),
     ("fill", r"\bfilled\b.*\boutline\b|\boutline\b.*\bfilled\b|is it filled"),
     ("size", r"how big|size|how large|small or large|large or small|(large|small), or is it"),
@@ -48,7 +60,10 @@ _MEANINGS: tuple[tuple[str, str], ...] = (
     ("shape", r"(which|what|the) (kind of )?shape|what is the thing\?|figure|\bform\b|outline of"),
     ("shape", r"its shape"),
     ("position", r"\bwhere(abouts)?\b|corner|quarter|quadrant|what is the place"),
-    ("motion", r"\bdo(es)?\b.*\?|doing|motion|behave|action|up to|done by|happens to it|tell me what"),
+    (
+        "motion",
+        r"\bdo(es)?\b.*\?|doing|motion|behave|action|up to|done by|happens to it|tell me what",
+    ),
 )
 """What is asked, and words that tell so; the first that fits is meant."""
 

@@ -45,7 +45,9 @@ def premise_facts(scene: Scene, split: str) -> Iterator[Fact]:
             yield from _questions(scene, _BY_SHAPE, "shape", shape, "")
     for colour in COLOURS:
         if not matching(scene, colour=colour):
-            yield from _questions(scene, _BY_COLOUR, "colour", f"{colour} shape", f"{colour} object")
+            yield from _questions(
+                scene, _BY_COLOUR, "colour", f"{colour} shape", f"{colour} object"
+            )
 
 
 def _questions(

@@ -221,7 +221,7 @@ def _question(
 def write_out(
     wordings: Wordings, fact: Fact, split: str, rng: np.random.Generator
 ) -> tuple[int, str]:
-    """Return number and text of a sentence: a paraphrase in `test_paraphrase`, else a trained one."""
+    """Return number and text of a sentence: a paraphrase or a trained one."""
     training, paraphrase = wordings
     number = int(rng.random() * len(training))
     if split == "test_paraphrase":
