@@ -32,11 +32,16 @@ def denial(words: str) -> str:
 
 def premise_facts(scene: Scene, split: str) -> Iterator[Fact]:
     """Yield questions about shapes, colours and pairs that the clip does not show."""
+    shown = {
+        (colour, thing.shape)
+        for thing in scene.objects
+        for colour in (thing.colour, thing.last_colour)
+    }
     for pair in pairs_for(split):
         if split == "test_compositional" and pair not in HELD_OUT_PAIRS:
             continue
         colour, shape = pair
-        if not matching(scene, colour=colour, shape=shape):
+        if pair not in shown:
             yield from _questions(scene, _BY_PAIR, "pair", f"{colour} {shape}", "")
     if split == "test_compositional":
         return

@@ -65,6 +65,10 @@ _WAYS: dict[str, tuple[str, ...]] = {
 """Way of naming an object to the properties that it mentions."""
 
 
+_LAST = {"colour": "last_colour", "size": "last_size"}
+"""Properties that may change, to what they are in the end."""
+
+
 def askable(scene: Scene) -> tuple[SceneObject, ...]:
     """Return the objects that questions may be about: all, or the needles of a long video."""
     if not scene.needles:
@@ -100,11 +104,14 @@ def references(
 
 def matching(scene: Scene, **properties: str) -> tuple[SceneObject, ...]:
     """Return the objects that have all these properties at any time of the clip."""
-    return tuple(
-        thing
-        for thing in scene.objects
-        if all(value in _values(thing, name) for name, value in properties.items())
-    )
+    return tuple(thing for thing in scene.objects if _has(thing, properties))
+
+
+def _has(thing: SceneObject, properties: dict[str, str]) -> bool:
+    for name, value in properties.items():
+        if value != getattr(thing, name) and value != getattr(thing, _LAST.get(name, name)):
+            return False
+    return True
 
 
 def name_pair(thing: SceneObject) -> str:
@@ -134,14 +141,6 @@ def event_phrase(thing: SceneObject, event: Event) -> str:
 
 def _changes(thing: SceneObject, kind: str) -> bool:
     return thing.change is not None and thing.change.kind == kind
-
-
-def _values(thing: SceneObject, name: str) -> tuple[str, ...]:
-    if name == "colour":
-        return thing.colour, thing.last_colour
-    if name == "size":
-        return thing.size, thing.last_size
-    return (thing.shape if name == "shape" else thing.fill,)
 
 
 def _name(scene: Scene, thing: SceneObject, way: str, noun: str) -> str:

@@ -109,13 +109,18 @@ class SceneObject:
     @property
     def last_colour(self) -> str:
         """Return its colour at the end."""
-        return next((e.detail for e in self.events if e.kind == "recolours"), self.colour)
+        for event in self.events:
+            if event.kind == "recolours":
+                return event.detail
+        return self.colour
 
     @property
     def last_size(self) -> str:
         """Return its size at the end."""
-        kinds = {event.kind for event in self.events}
-        return "large" if "grows" in kinds else "small" if "shrinks" in kinds else self.size
+        for event in self.events:
+            if event.kind in ("grows", "shrinks"):
+                return "large" if event.kind == "grows" else "small"
+        return self.size
 
     @property
     def change(self) -> Event | None:
