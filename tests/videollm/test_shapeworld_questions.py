@@ -1,12 +1,12 @@
 """Questions of the shape world: an oracle that reads answers all, whoever does not look fails."""
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable
+from collections import Counter
 from functools import cache, lru_cache
 
 import pytest
 
+from benchmarks.shape_world import blind_scores
 from videollm.errors import DataError, RequestError
 from videollm.scoring import exact_match
 from videollm.shapeworld import (
@@ -24,10 +24,6 @@ from videollm.shapeworld import (
 from videollm.shapeworld.follow_ups import FOLLOW_UPS
 
 _scene = lru_cache(maxsize=None)(make_scene)
-_NAMED = re.compile(
-    r"the \w+ (?:circle|square|triangle|star|cross|diamond|heart|moon)"
-    r"(?: (?:enters|leaves|starts to \w+|stops \w+|bounces|collides|changes its colour))?"
-)
 
 
 @cache
@@ -59,50 +55,10 @@ def test_the_oracle_agrees_with_every_answer(split: str) -> None:
     assert asked > 200
 
 
-def _blind_share(key: Callable[[Question], Hashable], train: int, val: int) -> float:
-    """Return what the best table from `key` to an answer scores, made on train, used on val.
-
-    A denial counts as one answer whatever it denies, and so does the place of the right one among
-    those that a question lists.
-    """
-    tables: dict[Hashable, Counter[str]] = defaultdict(Counter)
-    for question in _ask("train", train):
-        tables[key(question)][_form(question)] += 1
-        tables[_group(question)][_form(question)] += 1
-    right = 0
-    asked = _ask("val", val)
-    for question in asked:
-        seen = tables[key(question)]
-        seen = seen if seen.total() >= 3 else tables[_group(question)]
-        right += exact_match(_best(seen), _form(question), question.aliases)
-    return right / len(asked)
-
-
-def _best(seen: Counter[str]) -> str:
-    def score(guess: str) -> int:
-        if not guess.startswith("at "):
-            return seen[guess]
-        return sum(num for answer, num in seen.items() if exact_match(guess, answer))
-
-    return max(seen, key=score)
-
-
-def _group(question: Question) -> str:
-    return question.wording.rsplit("-", 1)[0]
-
-
-def _form(question: Question) -> str:
-    if question.answer.startswith("there is no"):
-        return "there is no"
-    if _group(question) in ("order", "seen_first"):
-        named = _NAMED.findall(question.question.lower())
-        return f"number {named.index(question.answer)} of {len(named)}"
-    return question.answer
-
-
 def test_no_wording_and_no_text_gives_the_answer_away() -> None:
-    assert _blind_share(lambda question: question.wording, 300, 150) < 0.29
-    assert _blind_share(lambda question: question.question, 300, 150) < 0.29
+    train, val = _ask("train", 300), _ask("val", 150)
+    assert blind_scores(train, val, lambda question: question.wording)["overall"] < 0.29
+    assert blind_scores(train, val, lambda question: question.question)["overall"] < 0.29
 
 
 def test_every_family_is_asked_often() -> None:
