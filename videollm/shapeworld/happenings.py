@@ -55,15 +55,15 @@ def direction_facts(scene: Scene, split: str) -> Iterator[Fact]:
     }
     for way, name, thing in references(scene, _NAMES, "shape"):
         if thing.plot == "moves":
-            words, answer, pool = ("in which direction", "move", "moves"), thing.direction, ()
-            kind = way
+            words, answer, kind = ("in which direction", "move", "moves"), thing.direction, way
+            pool = tuple(DIRECTIONS)
         elif thing.plot in asked:
             words, answer, kind = asked[thing.plot], thing.side, thing.plot
             pool = tuple(SIDES)
         else:
             continue
         slots = (("the", name), *zip(("which", "do", "does"), words, strict=True))
-        yield Fact(kind, answer, slots, (thing,), "direction", pool=pool or tuple(DIRECTIONS))
+        yield Fact(kind, answer, slots, (thing,), "direction", pool=pool)
 
 
 def speed_facts(scene: Scene, split: str) -> Iterator[Fact]:
