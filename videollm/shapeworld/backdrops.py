@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from videollm.shapeworld.casting import choose
 from videollm.shapeworld.scene import Backdrop, Floats
 
-__all__ = ["draw_backdrops", "noise", "paint_backdrop", "shakes"]
+__all__ = ["draw_backdrops", "paint_backdrop", "shakes"]
 
 Singles = NDArray[np.float32]
 
@@ -136,24 +136,3 @@ def _cloud_bank() -> Singles:
     noise_2d = np.fft.ifft2(np.fft.fft2(rng.standard_normal((_CLOUD_SIDE,) * 2)) * spectrum).real
     ranks = np.clip(noise_2d / noise_2d.std() / 3 + 0.5, 0, 1)
     return ranks.astype(np.float32)
-
-
-def noise(seconds: float, salt: int, size: int) -> Singles:
-    """Return (3, S, S) standard noise that belongs to one moment of one clip.
-
-    It is cut from a fixed bank, at a place that only the time and the salt decide: drawing
-    normal numbers for every frame would take longer than drawing the frame.
-    """
-    bank = _noise_bank()
-    num = 3 * size * size
-    spot = (round(seconds * 1e6) * 7919 + salt) % (len(bank) // 2)
-    if spot + num > len(bank):
-        return np.resize(bank[spot:], (3, size, size))
-    return bank[spot : spot + num].reshape(3, size, size)
-
-
-@lru_cache(maxsize=1)
-def _noise_bank() -> Singles:
-    """Return (2 ** 19,) standard normal numbers, the same ones always."""
-    rng = np.random.Generator(np.random.PCG64(0))
-    return rng.standard_normal(1 << 19, dtype=np.float32)

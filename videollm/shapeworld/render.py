@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from videollm.clip import Clip
 from videollm.errors import RequestError
-from videollm.shapeworld.backdrops import Singles, noise, paint_backdrop, shakes
+from videollm.shapeworld.backdrops import Singles, paint_backdrop, shakes
 from videollm.shapeworld.scene import Floats, Scene, SceneObject
 from videollm.shapeworld.shapes import REACH, coverage
+from videollm.toyworld.noise import moment_noise
 
 __all__ = [
     "object_coverage",
@@ -90,9 +91,8 @@ def render_frames(
                 under = picture[patch.frame, :, patch.rows, patch.columns]
                 under += patch.alpha * (colours[patch.frame] - under)
         if drop.noise:
-            salt = scene.index * 104_729 + scene.seed * 15_485_863
             for frame, seconds in zip(picture, part, strict=True):
-                frame += drop.noise * noise(float(seconds), salt, size)
+                frame += drop.noise * moment_noise(float(seconds), scene.index, scene.seed, size)
     canvas += 0.5
     pixels = canvas.clip(0.0, 255.0, out=canvas).astype(np.uint8)
     return Clip(torch.from_numpy(pixels), torch.from_numpy(at.copy()))

@@ -1,25 +1,23 @@
 """A split as files: H.264 clips and the questions about them, written whole or not at all."""
 
-import json
-from collections import Counter
 from collections.abc import Callable, Sequence
 from os import PathLike
-from pathlib import Path
 
 import numpy as np
 
-from videollm.errors import RequestError
-from videollm.output_folder import replacing, require_free
+from videollm.clip import Clip
 from videollm.shapeworld.making import make_scene
-from videollm.shapeworld.questions import Question, make_questions
+from videollm.shapeworld.questions import make_questions
 from videollm.shapeworld.render import render_frames
-from videollm.shapeworld.scene import Scene
 from videollm.shapeworld.splits import check_split
-from videollm.toyworld.writer import SplitSummary, write_clip
+from videollm.toyworld.writer import (
+    SplitSummary,
+    check_request,
+    describe_question,
+    write_clips,
+)
 
 __all__ = ["write_split"]
-
-_MAX_FPS = 60
 
 
 def write_split(
@@ -60,47 +58,26 @@ def write_split(
         DataError: `output` holds something and `overwrite` is not set, or is a file.
     """
     check_split(split)
-    if num < 1 or questions_per_video < 0 or not 1 <= fps <= _MAX_FPS:
-        raise RequestError(
-            f"num is {num}, questions_per_video {questions_per_video} and fps {fps}: ask for at "
-            f"least 1 clip, at least 0 questions and 1 to {_MAX_FPS} frames a second"
+
+    def draw(index: int) -> tuple[Clip, list[dict[str, object]]]:
+        scene = make_scene(split, index, seed)
+        questions = make_questions(
+            scene,
+            split,
+            count=questions_per_video,
+            seed=seed,
+            families=families,
+            choice_fraction=choice_fraction,
         )
-    folder = Path(output)
-    require_free(folder, overwrite=overwrite)
-    counts: Counter[str] = Counter()
-    with replacing(folder) as draft, (draft / "qa.jsonl").open("w", encoding="utf-8") as lines:
-        (draft / "videos").mkdir()
-        for index in range(num):
-            scene = make_scene(split, index, seed)
-            name = f"videos/{index:06d}.mp4"
-            times = np.arange(round(scene.seconds * fps)) / fps
-            write_clip(render_frames(scene, size=size, times=times), draft / name, fps=fps)
-            for question in make_questions(
-                scene,
-                split,
-                count=questions_per_video,
-                seed=seed,
-                families=families,
-                choice_fraction=choice_fraction,
-            ):
-                counts[question.family] += 1
-                lines.write(json.dumps(_record(question, name, scene)) + "\n")
-            if progress is not None:
-                progress(index + 1, num)
-    return SplitSummary(folder, num, counts.total(), dict(counts.most_common()))
+        times = np.arange(round(scene.seconds * fps)) / fps
+        records = [
+            {
+                **describe_question(question, split, scene.seconds),
+                "history": [[turn.question, turn.answer] for turn in question.history],
+            }
+            for question in questions
+        ]
+        return render_frames(scene, size=size, times=times), records
 
-
-def _record(question: Question, video: str, scene: Scene) -> dict[str, object]:
-    return {
-        "video": video,
-        "id": question.id,
-        "family": question.family,
-        "question": question.question,
-        "answer": question.answer,
-        "choices": list(question.choices),
-        "split": scene.split,
-        "seconds": scene.seconds,
-        "aliases": list(question.aliases),
-        "wording": question.wording,
-        "history": [[turn.question, turn.answer] for turn in question.history],
-    }
+    check_request(num, questions_per_video, fps)
+    return write_clips(draw, num, output, fps=fps, overwrite=overwrite, progress=progress)
