@@ -1,4 +1,4 @@
-"""Does a model say that it does not know what it does not know, and only then?
+"""Count whether a model says that it does not know what it does not know, and only then.
 
 python -m benchmarks.honest_sentence --model FOLDER --videos FOLDER [--toys 200] [--output FOLDER]
 
@@ -42,7 +42,9 @@ def main(argv: list[str] | None = None) -> int:
     holds = videos["honest"] >= MIN_FOREIGN and toys["honest"] <= MAX_TOYS
     results = {"videos": videos, "toys": toys, "laws_hold": holds}
     print({name: part["honest"] for name, part in (("videos", videos), ("toys", toys))})
-    print(save(options.output, "honest_sentence", results, ["benchmarks.honest_sentence"]))
+    print(
+        save(options.output, "honest_sentence", results, ["benchmarks.honest_sentence", *arguments])
+    )
     return 0 if holds else 1
 
 
