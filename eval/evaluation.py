@@ -16,7 +16,7 @@ from videollm.eval.conditions import build_conditions
 from videollm.eval.folder import RunFolder
 from videollm.eval.predictions import Prediction, PredictionLog, read_predictions
 from videollm.eval.record import describe_model, hash_prompts
-from videollm.eval.results import rescore, score_recall, score_task
+from videollm.eval.results import rescore, score_task
 from videollm.eval.runner import Stopwatch, TaskRunner
 from videollm.eval.settings import EvalSettings
 from videollm.eval.task import Task
@@ -145,12 +145,10 @@ def _write_results(
     tasks: dict[str, Any] = {}
     for name, facts in recorded["tasks"].items():
         asked = [prediction for prediction in predictions if prediction.task == name]
-        spec = find_benchmark(name)
-        scored = rescore(asked, spec.score)
+        scored = rescore(asked, find_benchmark(name).score)
         rejudged = sum(new.correct != old.correct for new, old in zip(scored, asked, strict=True))
         scores = score_task(scored, seed=recorded["settings"]["seed"])
-        recall = score_recall(scored, spec.recall, seed=recorded["settings"]["seed"])
-        tasks[name] = {**facts, **scores, **recall, "num_rejudged": rejudged}
+        tasks[name] = {**facts, **scores, "num_rejudged": rejudged}
     results = {**recorded, "tasks": tasks, "timing": timing or earlier.get("timing")}
     folder.write_results(results)
     return results

@@ -33,10 +33,6 @@ def build_table(name: str, scores: dict[str, Any]) -> Table:
     unparsable = [values["num_unparsable"] for values in overall]
     if any(unparsable):
         table.add_row("unparsable", "", *map(str, unparsable))
-    recall = scores.get("recall", {})
-    for family in recall.get(MODEL_CONDITION, {}):
-        cells = [f"{100 * recall[name][family]['recall']:.1f}" for name in conditions]
-        table.add_row(f"{family}: recalled", "", *cells)
     return table
 
 

@@ -5,7 +5,7 @@ numbers. An unparsable answer is counted, stays in the denominator and is wrong.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from videollm.eval.predictions import Prediction
 from videollm.eval.settings import BASELINES, MODEL_CONDITION
 from videollm.eval.task import Example, Score
 
-__all__ = ["compare_conditions", "rescore", "score_condition", "score_recall", "score_task"]
+__all__ = ["compare_conditions", "rescore", "score_condition", "score_task"]
 
 
 def rescore(
@@ -83,42 +83,6 @@ def score_condition(predictions: Sequence[Prediction], *, seed: int) -> dict[str
         "num_correct": int(sum(correct)),
         "num_unparsable": sum(prediction.parsed is None for prediction in predictions),
     }
-
-
-def score_recall(
-    predictions: Sequence[Prediction],
-    measures: Mapping[str, Callable[[str, str], float]],
-    *,
-    seed: int,
-) -> dict[str, Any]:
-    """Return how much of long answers the outputs recall; nothing where none was asked for.
-
-    Args:
-        predictions: All predictions of a task.
-        measures: Family to the share of an answer (output, answer) that an output recalls.
-        seed: Seed of the bootstrap.
-
-    Returns:
-        JSON values: `recall`, by condition and family, each with its mean, 95 % interval and count.
-    """
-    groups: dict[str, dict[str, list[Prediction]]] = defaultdict(lambda: defaultdict(list))
-    for prediction in predictions:
-        if prediction.family in measures:
-            groups[prediction.condition][prediction.family].append(prediction)
-    if not groups:
-        return {}
-    scores: dict[str, Any] = {}
-    for condition, families in groups.items():
-        scores[condition] = {}
-        for family, members in families.items():
-            shares = [measures[family](item.output, item.answer) for item in members]
-            low, high = _interval(members, shares, seed)
-            scores[condition][family] = {
-                "recall": sum(shares) / len(shares),
-                "interval": [low, high],
-                "num_items": len(shares),
-            }
-    return {"recall": scores}
 
 
 def compare_conditions(

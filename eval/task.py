@@ -48,10 +48,12 @@ class Score:
         parsed: The answer found in the output, or None when there is none: such an output is
             counted as unparsable and is wrong; it is never replaced by a guess.
         correct: Whether the answer is right.
+        measures: Further scores by name, each from 0 up ("iou", "wups_0").
     """
 
     parsed: str | None
     correct: bool
+    measures: Mapping[str, float] = field(default_factory=dict)
 
 
 class Task(Protocol):
@@ -92,8 +94,6 @@ class TaskSpec:
         build: Returns the task for one run.
         score: Compares an output with an example; needs neither the task nor a model, so that
             recorded predictions can be scored again.
-        recall: Family to the share of an answer (output, answer) that an output recalls, 0 to 1,
-            for answers that are too long to be right as a whole.
     """
 
     name: str
@@ -101,4 +101,3 @@ class TaskSpec:
     families: tuple[str, ...]
     build: Callable[[EvalSettings], Task]
     score: Callable[[str, Example], Score]
-    recall: Mapping[str, Callable[[str, str], float]] = field(default_factory=dict)

@@ -17,14 +17,15 @@ from videollm.clip import Clip
 from videollm.errors import RequestError
 from videollm.eval.open_ended import score_open_answer
 from videollm.eval.settings import EvalSettings
-from videollm.eval.task import Example, TaskSpec
+from videollm.eval.task import Example, Score, TaskSpec
 from videollm.sampling import load_clip
+from videollm.scoring import normalize_answer
 from videollm.shapeworld import caption_recall
 from videollm.toyworld import write_clip
 from videollm.video_backends import backend_version, choose_backend
 from videollm.worlds import WORLDS, WorldQuestion
 
-__all__ = ["FOREIGN_SPEC", "SHAPES_SPEC", "SPEC", "ToyWorldTask"]
+__all__ = ["FOREIGN_SPEC", "SHAPES_SPEC", "SPEC", "ToyWorldTask", "score_shape_answer"]
 
 _MAJORITY_SCENES = range(1_000_000, 1_000_400)  # of val; far from those that are asked
 _MAX_MUTE_SCENES = 10_000
@@ -112,17 +113,27 @@ class ToyWorldTask:
         )
 
 
-def _spec(world: str, recall: Mapping[str, Callable[[str, str], float]]) -> TaskSpec:
+def score_shape_answer(output: str, example: Example) -> Score:
+    """Return what an answer about the shape world was understood as, and whether it is right.
+
+    A caption is right when it says everything; how much it says is measured as `recall`.
+    """
+    if example.family != "caption":
+        return score_open_answer(output, example)
+    recall = caption_recall(output, example.answer)
+    return Score(normalize_answer(output) or None, recall == 1, {"recall": recall})
+
+
+def _spec(world: str, score: Callable[[str, Example], Score] = score_open_answer) -> TaskSpec:
     return TaskSpec(
         name=_TASKS[world],
         splits=WORLDS[world].splits,
         families=WORLDS[world].families,
         build=partial(ToyWorldTask, world=world),
-        score=score_open_answer,
-        recall=recall,
+        score=score,
     )
 
 
-SPEC = _spec("toy", {})
-SHAPES_SPEC = _spec("shapes", {"caption": caption_recall})
-FOREIGN_SPEC = _spec("foreign", {})
+SPEC = _spec("toy")
+SHAPES_SPEC = _spec("shapes", score_shape_answer)
+FOREIGN_SPEC = _spec("foreign")

@@ -4,19 +4,15 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
-
 from videollm.clip import Clip
 from videollm.eval.benchmarks import BENCHMARKS
 from videollm.eval.conditions import ModelCondition
 from videollm.eval.predictions import Prediction, PredictionLog, read_predictions
 from videollm.eval.record import hash_prompts
-from videollm.eval.report import build_table
-from videollm.eval.results import score_recall, score_task
 from videollm.eval.settings import EvalSettings
 from videollm.eval.task import Example
 from videollm.eval.toyworld import FOREIGN_SPEC, SHAPES_SPEC
-from videollm.shapeworld import answer_question, caption_recall, make_scene
+from videollm.shapeworld import answer_question, make_scene
 from videollm.shapeworld.foreign import FOREIGN_ANSWER
 
 
@@ -106,13 +102,14 @@ def test_captions_count_by_recall() -> None:
     task = SHAPES_SPEC.build(
         EvalSettings(tasks=("shapeworld",), limit=4, families=("caption",), questions_per_video=1)
     )
-    scored = predictions(task.examples)
-    recall = score_recall(scored, {"caption": caption_recall}, seed=0)
-    assert recall["recall"]["model"]["caption"]["recall"] == pytest.approx(1.0)
-    assert recall["recall"]["model"]["caption"]["num_items"] == 4
-    table = build_table("shapeworld", {**score_task(scored, seed=0), **recall})
-    assert "caption: recalled" in list(table.columns[0].cells)
-    assert score_recall(scored, {}, seed=0) == {}
+    for example in task.examples:
+        whole = SHAPES_SPEC.score(example.answer, example)
+        assert whole.correct
+        assert whole.measures == {"recall": 1.0}
+        start = SHAPES_SPEC.score(example.answer.split(". ")[0] + ".", example)
+        assert 0 < start.measures["recall"] <= 1
+        assert SHAPES_SPEC.score("A teapot.", example).measures == {"recall": 0.0}
+        assert SHAPES_SPEC.score("", example).parsed is None
 
 
 def test_clips_of_another_kind_ask_for_the_honest_sentence() -> None:
