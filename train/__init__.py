@@ -28,6 +28,7 @@ Face Trainer's; what is here gives it data, models, callbacks and recipes.
     classify_data, classify_sets, classify_results
                                             views to learn from and to be tested on, and scores
     toyworld_dialogues, dialogue_*          clips with dialogues for align and instruct
+    general_prompts, general_answers        a language model's own answers, to keep what it could do
     choice, frame_budget, mixture           which samples, how many frames, how much of each set
     video_files, examples, collate, answer_spans
                                             real files, bad samples, packing, what is supervised

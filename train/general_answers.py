@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--output", type=Path, required=True, help="file to write, kept if there")
     parser.add_argument("--language_model", default=DEFAULT_LLM, help="name or folder")
-    parser.add_argument("--max_new_tokens", type=int, default=128, help="longest answer in tokens")
+    parser.add_argument("--max_new_tokens", type=int, default=256, help="longest answer in tokens")
     parser.add_argument("--limit", type=int, default=None, help="only the first so many prompts")
     args = parser.parse_args(argv)
     if args.output.is_file():
