@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -58,7 +59,6 @@ def write_answers(
     return len(lines)
 
 
-@torch.no_grad()
 def answer_prompts(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -77,7 +77,8 @@ def answer_prompts(
         inputs = tokenizer(
             texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False
         )
-        outputs = model.generate(
+        generate: Any = model.generate
+        outputs = generate(
             input_ids=inputs["input_ids"],
             attention_mask=inputs["attention_mask"],
             max_new_tokens=max_new_tokens,
@@ -85,7 +86,7 @@ def answer_prompts(
             pad_token_id=tokenizer.pad_token_id,
         )
         for prompt, tokens in zip(part, outputs[:, inputs["input_ids"].shape[1] :], strict=True):
-            answer = tokenizer.decode(tokens, skip_special_tokens=True).strip()
+            answer = str(tokenizer.decode(tokens, skip_special_tokens=True)).strip()
             if answer and tokenizer.eos_token_id in tokens.tolist():
                 yield prompt, answer
 

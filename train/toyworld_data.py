@@ -98,7 +98,7 @@ def draw_times(
     if rate is None or num_frames / rate >= length:
         return world.times(scene, num_frames)
     begin = share * (length - num_frames / rate)
-    return begin + (np.arange(num_frames) + 0.5) / rate
+    return np.asarray(begin + (np.arange(num_frames) + 0.5) / rate, dtype=np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)

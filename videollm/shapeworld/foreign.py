@@ -113,7 +113,7 @@ def ask_foreign(
 
 
 def _grid(size: int) -> tuple[Singles, Singles]:
-    steps = (np.arange(size, dtype=np.float32) + 0.5) / size
+    steps: Singles = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size)
     return steps[None, :], steps[:, None]
 
 

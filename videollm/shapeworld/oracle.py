@@ -183,7 +183,8 @@ def _direction(scene: Scene, thing: SceneObject, reading: Reading) -> str:
 
 def _speed(scene: Scene, thing: SceneObject, reading: Reading) -> str:
     del scene, reading
-    way = np.hypot(*(track.values[-1] - track.values[0] for track in (thing.x, thing.y)))
+    x, y = (track.values[-1] - track.values[0] for track in (thing.x, thing.y))
+    way = float(np.hypot(x, y))
     if not way:
         return "not at all"
     return "fast" if way / (thing.x.seconds[-1] - thing.x.seconds[0]) > 0.15 else "slow"

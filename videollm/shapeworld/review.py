@@ -66,10 +66,10 @@ def write_review(
         raise RequestError(f"num is {num}: ask for at least 1 question")
     folder = Path(output)
     require_free(folder, overwrite=overwrite)
-    pages = []
+    pages: list[Path] = []
+    lines: list[str] = []
+    items: list[np.ndarray] = []
     with replacing(folder) as draft:
-        lines = []
-        items = []
         for index in range(num):
             scene = make_scene(split, index, seed)
             asked = make_questions(scene, split, count=10, seed=seed)
