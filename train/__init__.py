@@ -18,7 +18,7 @@ Face Trainer's; what is here gives it data, models, callbacks and recipes.
                                             weights on several processes, which of them learn, and
                                             what is written in the end
     draws, masks                            numbered draws, and the randomness that they carry
-    toyworld_data, scene_targets            scenes as batches for pretrain and align
+    toyworld_data, scene_targets, artefacts scenes as batches for pretrain and align
     pretrain_data, pretrain_batches         what pretrain learns from
     teaching, feature_cache                 a teacher beside the loop, or its features on disk
     video_lists, video_entries, text_lists, published_lists, video_shards

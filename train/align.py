@@ -99,6 +99,7 @@ def _align_words(
             tokens_per_frame=model.config.tokens_per_frame,
             num_frames=data.num_frames,
             frame_rates=tuple(data.frame_rates),
+            artefacts=data.artefacts,
             world=world,
         ),
         dataset=ToyWorldScenes("train", data.num_clips, data.world_seed, world=world),

@@ -96,6 +96,10 @@ class DataArguments:
     choice_fraction: float = field(
         default=0.0, metadata=described("toyworld: share of multiple-choice questions, 0 to 1")
     )
+    artefacts: float = field(
+        default=0.0,
+        metadata=described("toyworld: share of clips with artefacts of compression, 0 to 1"),
+    )
     talk_fraction: float = field(
         default=0.0,
         metadata=described("toyworld: share of questions asked in one talk with the one before"),
@@ -137,7 +141,7 @@ class DataArguments:
             all(1 <= rate <= 30 for rate in self.frame_rates),
             f"frame_rates: {self.frame_rates} given, 1 to 30 frames a second allowed",
         )
-        for name in ("max_bad", "choice_fraction", "talk_fraction"):
+        for name in ("max_bad", "choice_fraction", "talk_fraction", "artefacts"):
             require(
                 0 <= getattr(self, name) <= 1,
                 f"{name}: {getattr(self, name)} given, 0 to 1 allowed",

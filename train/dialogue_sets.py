@@ -164,4 +164,5 @@ def _toy_dialogues(
         world=world,
         frame_rates=data.frame_rates if own.frame_rates is None else own.frame_rates,
         frame_multiple=processor.tubelet_size,
+        artefacts=data.artefacts,
     )

@@ -195,6 +195,7 @@ def _toyworld(
         objective=objective,
         num_frames=data.num_frames,
         frame_rates=tuple(data.frame_rates),
+        artefacts=data.artefacts,
         seed=run.args.seed,
         batches=batches,
         world=find_world(data.world),

@@ -20,6 +20,7 @@ from torch.utils.data import Dataset
 from videollm.encoder import VideoMAPConfig
 from videollm.errors import RecipeError
 from videollm.train.arguments import PretrainArguments
+from videollm.train.artefacts import compress_some
 from videollm.train.pretrain_batches import PretrainBatches
 from videollm.train.scene_targets import balanced_weights, region_words, scene_targets
 from videollm.transforms import preprocess_frames
@@ -113,6 +114,7 @@ class SceneCollator:
         batches: Masks, and a teacher's features.
         world: Whose scenes.
         frame_rates: Frames a second, one drawn for each batch; none to spread T over each clip.
+        artefacts: Share of clips with artefacts of compression.
     """
 
     encoder: VideoMAPConfig
@@ -122,6 +124,7 @@ class SceneCollator:
     batches: PretrainBatches
     world: World = _TOY
     frame_rates: tuple[float, ...] = ()
+    artefacts: float = 0.0
 
     def __call__(self, scenes: list[WorldScene]) -> dict[str, Tensor]:
         """Return `pixel_values` and `visible`, or the plan of a mask that waits for a teacher.
@@ -153,7 +156,7 @@ class SceneCollator:
         return frames, [scene_name(scene) for scene in scenes]
 
     def _draw(self, scene: WorldScene, times: Times) -> Tensor:
-        return _pixels(self.world, scene, times, self.encoder.image_size)
+        return _pixels(self.world, scene, times, self.encoder.image_size, self.artefacts)
 
     def _windows(self, scenes: Sequence[WorldScene], rng: np.random.Generator) -> list[Times]:
         """Return the times of each clip: all of them, or a short window of each at random."""
@@ -165,8 +168,12 @@ class SceneCollator:
         return [times[start : start + length] for times, start in zip(clips, starts, strict=True)]
 
 
-def _pixels(world: World, scene: WorldScene, times: Times, size: int) -> Tensor:
-    return preprocess_frames(world.render(scene, size=size, times=times).frames, size)
+def _pixels(
+    world: World, scene: WorldScene, times: Times, size: int, artefacts: float = 0.0
+) -> Tensor:
+    frames = world.render(scene, size=size, times=times).frames
+    frames = compress_some(frames, share=artefacts, seed=scene.seed, index=scene.index)
+    return preprocess_frames(frames, size)
 
 
 def _whole_clips(
@@ -197,6 +204,7 @@ class WordCollator:
         world: Whose scenes.
         frame_rates: As in `SceneCollator`.
         seed: Seed of windows, where there are rates.
+        artefacts: As in `SceneCollator`.
     """
 
     encoder: VideoMAPConfig
@@ -205,6 +213,7 @@ class WordCollator:
     world: World = _TOY
     frame_rates: tuple[float, ...] = ()
     seed: int = 0
+    artefacts: float = 0.0
 
     def __call__(self, scenes: list[WorldScene]) -> dict[str, Tensor]:
         """Return `pixel_values`, `words` (B, S, K, words) and `weights` (B, S, K)."""
@@ -216,7 +225,7 @@ class WordCollator:
             labels, present = region_words(
                 scene, times, grid=grid, tubelet=self.encoder.tubelet_size, world=self.world
             )
-            frames.append(_pixels(self.world, scene, times, size))
+            frames.append(_pixels(self.world, scene, times, size, self.artefacts))
             words.append(labels)
             presence.append(present)
         return {

@@ -1,11 +1,13 @@
 """The drawn worlds as dialogues: a clip drawn in memory with independent questions about it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from torch.utils.data import Dataset
 
 from videollm.errors import DataError
+from videollm.train.artefacts import compress_some
 from videollm.train.examples import Dialogue, Example, question_and_answer
 from videollm.worlds import WORLDS, World, WorldQuestion, WorldScene
 
@@ -33,6 +35,7 @@ class ToyWorldDialogues(Dataset[Example]):
         frame_rates: Frames a second, one drawn for each clip, of which it then has 8 to 64; none
             to have `num_frames` of each.
         frame_multiple: Numbers of frames are multiples of this.
+        artefacts: Share of clips with artefacts of compression.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class ToyWorldDialogues(Dataset[Example]):
         world: World = WORLDS["toy"],
         frame_rates: Sequence[float] = (),
         frame_multiple: int = 1,
+        artefacts: float = 0.0,
     ) -> None:
         self.split = split
         self.num_clips = num_clips
@@ -63,6 +67,7 @@ class ToyWorldDialogues(Dataset[Example]):
         self.world = world
         self.frame_rates = tuple(frame_rates)
         self.frame_multiple = frame_multiple
+        self.artefacts = artefacts
 
     def __len__(self) -> int:
         return self.num_clips
@@ -89,6 +94,10 @@ class ToyWorldDialogues(Dataset[Example]):
             if questions:
                 times = self.world.times(scene, self._count_frames(scene))
                 clip = self.world.render(scene, size=self.image_size, times=times)
+                frames = compress_some(
+                    clip.frames, share=self.artefacts, seed=self.seed, index=number
+                )
+                clip = replace(clip, frames=frames)
                 return Example((clip,), self._talks(scene, questions))
         raise DataError(f"families: {self.families} ask nothing about {_MAX_SCENES} scenes")
 
