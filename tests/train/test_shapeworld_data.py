@@ -130,7 +130,7 @@ def test_clips_of_another_kind_are_all_answered_alike() -> None:
 
 
 def test_every_recipe_of_the_world_runs(tmp_path: Path, tiny_llm: Path) -> None:
-    short = ["--max_steps", "2", "--save_steps", "2", "--logging_steps", "1", "--bf16", "false"]
+    short = ["--max_steps", "2", "--save_steps", "2", "--logging_steps", "1"]
     short += ["--num_frames", "8", "--per_device_train_batch_size", "2"]
     pretrain = run(
         "pretrain", "shapes_pretrain", tmp_path / "pretrain", *short, *encoder_with(patch_size=8)
