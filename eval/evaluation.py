@@ -44,7 +44,7 @@ def load_model(settings: EvalSettings) -> "VideoLLM":
     """Return the model that the settings name.
 
     Args:
-        settings: Names model, adapter, device and dtype.
+        settings: Names model, adapter, quantization, device and dtype.
 
     Raises:
         ModelError: The model or the adapter cannot be had.
@@ -52,7 +52,11 @@ def load_model(settings: EvalSettings) -> "VideoLLM":
     from videollm.api import VideoLLM
 
     return VideoLLM.from_pretrained(
-        settings.model, adapter=settings.adapter, device=settings.device, dtype=settings.dtype
+        settings.model,
+        adapter=settings.adapter,
+        quantization=settings.quantization,
+        device=settings.device,
+        dtype=settings.dtype,
     )
 
 
@@ -159,7 +163,12 @@ def _claim(settings: EvalSettings, tasks: Sequence[Task], model: "VideoLLM") -> 
     return {
         "settings": settings.to_dict(),
         "conditions": list(settings.conditions),
-        "model": {"name": settings.model, "adapter": settings.adapter, **describe_model(model)},
+        "model": {
+            "name": settings.model,
+            "adapter": settings.adapter,
+            "quantization": settings.quantization,
+            **describe_model(model),
+        },
         "frames": {
             "num_frames": settings.num_frames or model.processor.num_frames,
             "size": model.processor.image_size,

@@ -144,6 +144,7 @@ def _build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--model", default=defaults.model, help="name or folder of the model (default: demo)")
     add("--adapter", help="folder of a LoRA adapter to put onto it")
+    add("--quantization", help="nf4 (4 bits) or int8, of the LLM (default: none)")
     add(
         "--tasks",
         type=_names,

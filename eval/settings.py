@@ -24,6 +24,7 @@ class EvalSettings:
     Args:
         model: Name or folder of the model.
         adapter: Folder of a LoRA adapter to load onto it, or None.
+        quantization: Of the language model: "nf4" (4 bits), "int8", or None.
         tasks: Names of the benchmarks, at least one.
         split: Which of a task's splits is asked.
         limit: Questions per task, at least 1.
@@ -44,6 +45,7 @@ class EvalSettings:
 
     model: str = "demo"
     adapter: str | None = None
+    quantization: str | None = None
     tasks: tuple[str, ...] = ("toyworld",)
     split: str = "test_iid"
     limit: int = 500

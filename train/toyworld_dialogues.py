@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from torch.utils.data import Dataset
+import torch
+from numpy.typing import NDArray
 
+from videollm.clip import Clip
 from videollm.errors import DataError
 from videollm.train.artefacts import compress_some
-from videollm.train.examples import Dialogue, Example, question_and_answer
+from videollm.train.examples import Dialogue, DialogueSet, Example, question_and_answer
 from videollm.worlds import WORLDS, World, WorldQuestion, WorldScene
 
 __all__ = ["ToyWorldDialogues"]
@@ -18,7 +20,7 @@ _RATE_STREAM, _TALK_STREAM = 2, 3
 _FEWEST_FRAMES, _MOST_FRAMES = 8, 64
 
 
-class ToyWorldDialogues(Dataset[Example]):
+class ToyWorldDialogues(DialogueSet):
     """Scenes of a split with questions; sample i is the same whenever it is asked for.
 
     Args:
@@ -36,6 +38,7 @@ class ToyWorldDialogues(Dataset[Example]):
             to have `num_frames` of each.
         frame_multiple: Numbers of frames are multiples of this.
         artefacts: Share of clips with artefacts of compression.
+        chosen: The scenes that take part; None: all.
     """
 
     def __init__(
@@ -54,9 +57,11 @@ class ToyWorldDialogues(Dataset[Example]):
         frame_rates: Sequence[float] = (),
         frame_multiple: int = 1,
         artefacts: float = 0.0,
+        chosen: Sequence[int] | None = None,
     ) -> None:
         self.split = split
         self.num_clips = num_clips
+        self.chosen = range(num_clips) if chosen is None else chosen
         self.seed = seed
         self.image_size = image_size
         self.num_frames = num_frames
@@ -70,7 +75,7 @@ class ToyWorldDialogues(Dataset[Example]):
         self.artefacts = artefacts
 
     def __len__(self) -> int:
-        return self.num_clips
+        return len(self.chosen)
 
     def __getitem__(self, index: int) -> Example:
         """Return scene `index`, or the next one about which there is something to ask.
@@ -79,10 +84,24 @@ class ToyWorldDialogues(Dataset[Example]):
             DataError: The families have no question about any of many scenes.
             IndexError: `index` is beyond the length.
         """
-        if not 0 <= index < self.num_clips:
+        scene, questions = self._ask(index)
+        clip = self.world.render(scene, size=self.image_size, times=self._times(scene))
+        frames = compress_some(clip.frames, share=self.artefacts, seed=self.seed, index=scene.index)
+        return Example((replace(clip, frames=frames),), self._talks(scene, questions))
+
+    def outline(self, index: int) -> Example:
+        """Return the sample at `index` with a black clip."""
+        scene, questions = self._ask(index)
+        times = torch.from_numpy(self._times(scene))
+        black = torch.zeros(len(times), 3, 1, 1, dtype=torch.uint8)
+        return Example((Clip(black, times),), self._talks(scene, questions))
+
+    def _ask(self, index: int) -> tuple[WorldScene, Sequence[WorldQuestion]]:
+        if not 0 <= index < len(self):
             raise IndexError(index)
-        for number in range(index, index + _MAX_SCENES):
-            scene = self.world.make_scene(self.split, number, self.seed)
+        first = self.chosen[index]
+        for number in range(first, first + _MAX_SCENES):
+            scene: WorldScene = self.world.make_scene(self.split, number, self.seed)
             questions = self.world.ask(
                 scene,
                 self.split,
@@ -92,13 +111,7 @@ class ToyWorldDialogues(Dataset[Example]):
                 choice_fraction=self.choice_fraction,
             )
             if questions:
-                times = self.world.times(scene, self._count_frames(scene))
-                clip = self.world.render(scene, size=self.image_size, times=times)
-                frames = compress_some(
-                    clip.frames, share=self.artefacts, seed=self.seed, index=number
-                )
-                clip = replace(clip, frames=frames)
-                return Example((clip,), self._talks(scene, questions))
+                return scene, questions
         raise DataError(f"families: {self.families} ask nothing about {_MAX_SCENES} scenes")
 
     def _talks(self, scene: WorldScene, questions: Sequence[WorldQuestion]) -> tuple[Dialogue, ...]:
@@ -113,14 +126,15 @@ class ToyWorldDialogues(Dataset[Example]):
                 talks.append(turns)
         return tuple(_dialogue(turns) for turns in talks)
 
-    def _count_frames(self, scene: WorldScene) -> int:
-        """Return how many frames of a clip are seen, at a rate drawn for it."""
-        if not self.frame_rates:
-            return self.num_frames
-        rng = np.random.default_rng([self.seed, scene.index, _RATE_STREAM])
-        rate = self.frame_rates[int(rng.integers(len(self.frame_rates)))]
-        wanted = self.frame_multiple * round(rate * self.world.length(scene) / self.frame_multiple)
-        return min(max(wanted, _FEWEST_FRAMES), _MOST_FRAMES)
+    def _times(self, scene: WorldScene) -> NDArray[np.float64]:
+        """Return when a clip is looked at, at a rate drawn for it where there are rates."""
+        wanted = self.num_frames
+        if self.frame_rates:
+            rng = np.random.default_rng([self.seed, scene.index, _RATE_STREAM])
+            rate = self.frame_rates[int(rng.integers(len(self.frame_rates)))]
+            tubelets = round(rate * self.world.length(scene) / self.frame_multiple)
+            wanted = min(max(self.frame_multiple * tubelets, _FEWEST_FRAMES), _MOST_FRAMES)
+        return self.world.times(scene, wanted)
 
 
 def _dialogue(turns: Sequence[tuple[str, str]]) -> Dialogue:
