@@ -17,7 +17,7 @@ from videollm.train.dialogue_arguments import DialogueArguments
         ({"mixture": {"a": {"data_path": "x", "num_clips": 3}}}, "num_clips: not a key of llava"),
         ({"mixture": {"a": {"media_folder": "x"}}}, "media_folder: not a key of toyworld"),
         ({"mixture": {"a": {"dataset": "llava"}}}, "a: llava needs data_path"),
-        ({"mixture": {"a": {"dataset": "videos"}}}, "dataset: 'videos' given, llava, pairs, toyworld"),
+        ({"mixture": {"a": {"dataset": "videos"}}}, "dataset: 'videos' given, llava, pairs"),
         ({"mixture": {"a": {"weight": 0}}}, "a: weight: 0 given, a number above 0 allowed"),
         ({"mixture": {"a": {"repeat": 1.5}}}, "a: repeat: 1.5 given, 1 or more allowed"),
         ({"mixture": {"a": {"sampling": "last:3"}}}, "a: sampling: 'last:3' given; all, first:N"),
