@@ -69,7 +69,7 @@ _SIDES = _even(*SIDES)
 FAMILIES: dict[str, Family] = {
     "existence": Family(
         facts=facts.existence_facts,
-        weight=0.55,
+        weight=0.48,
         kinds={"pair": 2.0},
         answers={"": _even("yes", "no")},
         pool=("yes", "no"),
@@ -85,8 +85,8 @@ FAMILIES: dict[str, Family] = {
         facts=facts.colour_facts, weight=1.15, kinds={"shape": 2.0}, pool=tuple(COLOURS)
     ),
     "shape": Family(facts=facts.shape_facts, weight=1.1, kinds={"colour": 2.0}, pool=SHAPES),
-    "size": Family(facts=facts.size_facts, weight=0.45, answers={"": _even(*SIZES)}, pool=SIZES),
-    "fill": Family(facts=facts.fill_facts, weight=0.45, answers={"": _even(*FILLS)}, pool=FILLS),
+    "size": Family(facts=facts.size_facts, weight=0.4, answers={"": _even(*SIZES)}, pool=SIZES),
+    "fill": Family(facts=facts.fill_facts, weight=0.4, answers={"": _even(*FILLS)}, pool=FILLS),
     "position": Family(
         facts=facts.position_facts,
         weight=3.5,
