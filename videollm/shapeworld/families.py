@@ -69,7 +69,7 @@ _SIDES = _even(*SIDES)
 FAMILIES: dict[str, Family] = {
     "existence": Family(
         facts=facts.existence_facts,
-        weight=0.48,
+        weight=0.4,
         kinds={"pair": 2.0},
         answers={"": _even("yes", "no")},
         pool=("yes", "no"),
@@ -127,10 +127,10 @@ FAMILIES: dict[str, Family] = {
     "time": Family(
         facts=happenings.time_facts, weight=16.0, answers={"": _TIME_AIMS}, pool=_HALF_SECONDS
     ),
-    "order": Family(facts=happenings.order_facts, weight=0.75, kinds={"first of 3": 2.0}),
+    "order": Family(facts=happenings.order_facts, weight=0.6, kinds={"first of 3": 2.0}),
     "scenes": Family(
         facts=happenings.scene_facts,
-        weight=1.7,
+        weight=1.3,
         kinds={"count": 3.0},
         answers={
             "count": {"1": 0.3, "2": 1.0, "3": 1.5},
