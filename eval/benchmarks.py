@@ -8,7 +8,9 @@ from videollm.eval.task import TaskSpec
 
 __all__ = ["BENCHMARKS", "find_benchmark", "find_benchmarks"]
 
-BENCHMARKS: Mapping[str, TaskSpec] = {spec.name: spec for spec in (toyworld.SPEC,)}
+BENCHMARKS: Mapping[str, TaskSpec] = {
+    spec.name: spec for spec in (toyworld.SPEC, toyworld.SHAPES_SPEC, toyworld.FOREIGN_SPEC)
+}
 """Every benchmark by its name."""
 
 

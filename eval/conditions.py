@@ -17,6 +17,7 @@ from videollm.clip import Clip
 from videollm.errors import DataError
 from videollm.eval.settings import MODEL_CONDITION, EvalSettings
 from videollm.eval.task import Example, Task
+from videollm.processor import Message
 
 __all__ = [
     "VIEWS",
@@ -41,6 +42,7 @@ class Answerer(Protocol):
         *,
         max_new_tokens: int = 32,
         batch_size: int = 8,
+        histories: list[list[Message]] | None = None,
     ) -> list[str]:
         """Return one answer per question, in order; a video that is None is not shown."""
 
@@ -154,11 +156,13 @@ class ModelCondition:
             DataError: The model returned another number of answers.
         """
         views = self._views(examples, clips)
+        histories = [_messages(example) for example in examples]
         outputs = self.model.batch(
             [view.clip for view in views],
             [example.question for example in examples],
             max_new_tokens=self.max_new_tokens,
             batch_size=len(examples),
+            **({"histories": histories} if any(histories) else {}),
         )
         if len(outputs) != len(views):
             raise DataError(
@@ -180,6 +184,14 @@ class ModelCondition:
                 shared[key] = VIEWS[self.name](clip, f"{self.seed}/{item}")
             views.append(shared[key])
         return views
+
+
+def _messages(example: Example) -> list[Message]:
+    return [
+        {"role": role, "content": text}
+        for turn in example.history
+        for role, text in zip(("user", "assistant"), turn, strict=True)
+    ]
 
 
 class MajorityCondition:

@@ -39,6 +39,7 @@ class Prediction:
         parsed: The answer found in the output, or None.
         correct: Whether it is right.
         frame_seconds: (T,), when each shown frame happens in the clip, in the order shown.
+        history: The turns before the question; files of older versions have none.
     """
 
     task: str
@@ -54,6 +55,7 @@ class Prediction:
     parsed: str | None
     correct: bool
     frame_seconds: tuple[float, ...]
+    history: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(
@@ -89,6 +91,7 @@ def _parse_line(line: str, path: Path, number: int) -> Prediction:
         values: dict[str, Any] = json.loads(line)
         for name in _TUPLES:
             values[name] = tuple(values[name])
+        values["history"] = tuple((q, a) for q, a in values.get("history", ()))
         return Prediction(**values)
     except (ValueError, TypeError, KeyError) as error:
         raise DataError(

@@ -73,7 +73,12 @@ def hash_prompts(examples: Iterable[Example]) -> str:
     Args:
         examples: The examples of one task.
     """
-    return _sha256_of_json([example.question for example in examples])
+    return _sha256_of_json(
+        [
+            [example.history, example.question] if example.history else example.question
+            for example in examples
+        ]
+    )
 
 
 def _drop_origins(config: Any) -> Any:  # noqa: ANN401 (JSON values)

@@ -6,7 +6,7 @@ of models or files.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from videollm.clip import Clip
@@ -27,6 +27,7 @@ class Example:
         answer: The right answer.
         aliases: Other answers that count as right.
         choices: The answers on offer; empty when the question is open.
+        history: The (question, answer) turns before it, where it follows on from them.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Example:
     answer: str
     aliases: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
+    history: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,12 @@ class Score:
         parsed: The answer found in the output, or None when there is none: such an output is
             counted as unparsable and is wrong; it is never replaced by a guess.
         correct: Whether the answer is right.
+        measures: Further scores by name, each from 0 up ("iou", "wups_0").
     """
 
     parsed: str | None
     correct: bool
+    measures: Mapping[str, float] = field(default_factory=dict)
 
 
 class Task(Protocol):

@@ -1,4 +1,4 @@
-"""The toy world as a benchmark: clips and questions drawn from a seed when they are asked.
+"""The drawn worlds as benchmarks: clips and questions drawn from a seed when they are asked.
 
 Nothing is stored: item `i` of a split is the same on every machine, and no test scene is ever
 drawn for training, since its split is part of a scene's seed.
@@ -6,7 +6,8 @@ drawn for training, since its split is part of a scene's seed.
 
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 
@@ -16,24 +17,19 @@ from videollm.clip import Clip
 from videollm.errors import RequestError
 from videollm.eval.open_ended import score_open_answer
 from videollm.eval.settings import EvalSettings
-from videollm.eval.task import Example, TaskSpec
+from videollm.eval.task import Example, Score, TaskSpec
 from videollm.sampling import load_clip
-from videollm.toyworld import (
-    CLIP_SECONDS,
-    FAMILIES,
-    SPLITS,
-    Question,
-    make_questions,
-    make_scene,
-    render_frames,
-    write_clip,
-)
+from videollm.scoring import normalize_answer
+from videollm.shapeworld import caption_recall
+from videollm.toyworld import write_clip
 from videollm.video_backends import backend_version, choose_backend
+from videollm.worlds import WORLDS, WorldQuestion
 
-__all__ = ["SPEC", "ToyWorldTask"]
+__all__ = ["FOREIGN_SPEC", "SHAPES_SPEC", "SPEC", "ToyWorldTask", "score_shape_answer"]
 
 _MAJORITY_SCENES = range(1_000_000, 1_000_400)  # of val; far from those that are asked
 _MAX_MUTE_SCENES = 10_000
+_TASKS = {"toy": "toyworld", "shapes": "shapeworld", "foreign": "foreign"}
 _MP4_SIZE, _MP4_FPS = 128, 8  # as `videollm toyworld generate` writes them
 
 
@@ -43,12 +39,13 @@ class ToyWorldTask:
     Args:
         settings: Split, seed, families, how many questions, and whether clips pass through
             H.264 files.
+        world: The name of the world.
     """
 
-    name = "toyworld"
-
-    def __init__(self, settings: EvalSettings) -> None:
+    def __init__(self, settings: EvalSettings, world: str = "toy") -> None:
         self._settings = settings
+        self._world = WORLDS[world]
+        self.name = _TASKS[world]
         self.examples: Sequence[Example] = list(islice(self._draw_examples(), settings.limit))
 
     def describe_clips(self) -> Mapping[str, object]:
@@ -60,13 +57,14 @@ class ToyWorldTask:
 
     def load_clip(self, video: str, *, num_frames: int, size: int) -> Clip:
         """Draw the clip with that name; see `Task.load_clip`."""
-        scene = make_scene(self._settings.split, int(video), self._settings.seed)
+        world = self._world
+        scene = world.make_scene(self._settings.split, int(video), self._settings.seed)
         if not self._settings.mp4:
-            return render_frames(scene, size=size, num_frames=num_frames)
+            return world.render(scene, size=size, times=world.times(scene, num_frames))
         with tempfile.TemporaryDirectory(prefix="videollm-eval-") as folder:
             path = Path(folder, f"{video}.mp4")
-            times = np.arange(round(CLIP_SECONDS * _MP4_FPS)) / _MP4_FPS
-            write_clip(render_frames(scene, size=_MP4_SIZE, times=times), path, fps=_MP4_FPS)
+            times = np.arange(round(world.length(scene) * _MP4_FPS)) / _MP4_FPS
+            write_clip(world.render(scene, size=_MP4_SIZE, times=times), path, fps=_MP4_FPS)
             return load_clip(path, num_frames=num_frames)
 
     def majority_answers(self) -> Mapping[str, str]:
@@ -102,11 +100,12 @@ class ToyWorldTask:
                     answer=question.answer,
                     aliases=question.aliases,
                     choices=question.choices,
+                    history=self._world.turns(question),
                 )
 
-    def _ask(self, split: str, index: int) -> list[Question]:
-        return make_questions(
-            make_scene(split, index, self._settings.seed),
+    def _ask(self, split: str, index: int) -> Sequence[WorldQuestion]:
+        return self._world.ask(
+            self._world.make_scene(split, index, self._settings.seed),
             split,
             count=self._settings.questions_per_video,
             seed=self._settings.seed,
@@ -114,10 +113,27 @@ class ToyWorldTask:
         )
 
 
-SPEC = TaskSpec(
-    name=ToyWorldTask.name,
-    splits=SPLITS,
-    families=tuple(FAMILIES),
-    build=ToyWorldTask,
-    score=score_open_answer,
-)
+def score_shape_answer(output: str, example: Example) -> Score:
+    """Return what an answer about the shape world was understood as, and whether it is right.
+
+    A caption is right when it says everything; how much it says is measured as `recall`.
+    """
+    if example.family != "caption":
+        return score_open_answer(output, example)
+    recall = caption_recall(output, example.answer)
+    return Score(normalize_answer(output) or None, recall == 1, {"recall": recall})
+
+
+def _spec(world: str, score: Callable[[str, Example], Score] = score_open_answer) -> TaskSpec:
+    return TaskSpec(
+        name=_TASKS[world],
+        splits=WORLDS[world].splits,
+        families=WORLDS[world].families,
+        build=partial(ToyWorldTask, world=world),
+        score=score,
+    )
+
+
+SPEC = _spec("toy")
+SHAPES_SPEC = _spec("shapes", score_shape_answer)
+FOREIGN_SPEC = _spec("foreign")

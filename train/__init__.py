@@ -19,7 +19,7 @@ Face Trainer's; what is here gives it data, models, callbacks and recipes.
                                             weights on several processes, which of them learn, and
                                             what is written in the end
     draws, masks                            numbered draws, and the randomness that they carry
-    toyworld_data, scene_targets            scenes as batches for pretrain and align
+    toyworld_data, scene_targets, artefacts scenes as batches for pretrain and align
     pretrain_data, pretrain_batches         what pretrain learns from
     teaching, feature_cache                 a teacher beside the loop, or its features on disk
     video_lists, video_entries, text_lists, published_lists, video_shards
@@ -29,6 +29,7 @@ Face Trainer's; what is here gives it data, models, callbacks and recipes.
     classify_data, classify_sets, classify_results
                                             views to learn from and to be tested on, and scores
     toyworld_dialogues, dialogue_*          clips with dialogues for align and instruct
+    general_prompts, general_answers        a language model's own answers, to keep what it could do
     pairs, pair_collator, preference        two answers to one prompt, and TRL's trainer for dpo
     choice, frame_budget, mixture           which samples, how many frames, how much of each set
     lengths, rows, shared_media             which samples fit together, which are about one video

@@ -21,6 +21,7 @@ from videollm.train.sharding import whole_state
 from videollm.train.stage import Run, run_stage, run_training
 from videollm.train.toyworld_data import ToyWorldScenes, WordCollator, check_frames
 from videollm.train.words import WordAlignment
+from videollm.worlds import find_world
 
 __all__ = ["GROUPS", "align", "main"]
 
@@ -83,8 +84,9 @@ def _align_words(
     # Losses are asked for by the inputs that are always there.
     run.args.label_names = ["words"]
     validation = None
+    world = find_world(data.world)
     if data.validation_clips:
-        validation = ToyWorldScenes("val", data.validation_clips, data.world_seed)
+        validation = ToyWorldScenes("val", data.validation_clips, data.world_seed, world=world)
     run_training(
         run,
         WordAlignment(
@@ -92,13 +94,17 @@ def _align_words(
             processor.tokenizer,
             norm_weight=objective.norm_weight,
             place_weight=objective.place_weight,
+            world=world,
         ),
         collator=WordCollator(
             encoder=model.config.vision,
             tokens_per_frame=model.config.tokens_per_frame,
             num_frames=data.num_frames,
+            frame_rates=tuple(data.frame_rates),
+            artefacts=data.artefacts,
+            world=world,
         ),
-        dataset=ToyWorldScenes("train", data.num_clips, data.world_seed),
+        dataset=ToyWorldScenes("train", data.num_clips, data.world_seed, world=world),
         validation=validation,
     )
 

@@ -82,7 +82,19 @@ class DataArguments:
             "answers in JSON files; videos: files, no text"
         ),
     )
+    world: Literal["toy", "shapes"] = field(
+        default="toy",
+        metadata=described(
+            "toyworld: toy (the released demo's) or shapes (the complete one, see docs)"
+        ),
+    )
     num_frames: int = field(default=16, metadata=described("frames of a clip"))
+    frame_rates: list[float] = field(
+        default_factory=list,
+        metadata=described(
+            "shapes: frames a second, one drawn for each clip (text) or batch (scenes)"
+        ),
+    )
     num_clips: int = field(default=10_000, metadata=described("toyworld: clips in one epoch"))
     questions_per_clip: int = field(
         default=10, metadata=described("toyworld: questions that share one clip, 1 or more")
@@ -93,6 +105,14 @@ class DataArguments:
     )
     choice_fraction: float = field(
         default=0.0, metadata=described("toyworld: share of multiple-choice questions, 0 to 1")
+    )
+    artefacts: float = field(
+        default=0.0,
+        metadata=described("toyworld: share of clips with artefacts of compression, 0 to 1"),
+    )
+    talk_fraction: float = field(
+        default=0.0,
+        metadata=described("toyworld: share of questions asked in one talk with the one before"),
     )
     world_seed: int = field(default=0, metadata=described("toyworld: seed of scenes and questions"))
     validation_clips: int = field(
@@ -123,7 +143,15 @@ class DataArguments:
             require(
                 getattr(self, name) >= 1, f"{name}: {getattr(self, name)} given, 1 or more allowed"
             )
-        for name in ("max_bad", "choice_fraction"):
+        require(
+            not self.frame_rates or self.world == "shapes",
+            "frame_rates: only world: shapes has them; leave it out",
+        )
+        require(
+            all(1 <= rate <= 30 for rate in self.frame_rates),
+            f"frame_rates: {self.frame_rates} given, 1 to 30 frames a second allowed",
+        )
+        for name in ("max_bad", "choice_fraction", "talk_fraction", "artefacts"):
             require(
                 0 <= getattr(self, name) <= 1,
                 f"{name}: {getattr(self, name)} given, 0 to 1 allowed",

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from videollm.errors import RequestError, VideoError
 from videollm.toyworld.render import render_frames, uniform_times
+from videollm.toyworld.scene import Scene
 from videollm.toyworld.vocabulary import MOTIONS
 from videollm.train.augment import Augment
 from videollm.train.draws import FreshDraws, draw_generator
@@ -201,12 +202,17 @@ class _Motions:
         self.size, self.times = size, uniform_times(num_frames)
         self.scenes = ToyWorldScenes(split, num_clips, seed, max_objects=1)
         self.labels = [
-            MOTIONS.index(self.scenes[index].objects[0].motion) for index in range(num_clips)
+            MOTIONS.index(self._scene(index).objects[0].motion) for index in range(num_clips)
         ]
 
     def frames(self, index: int) -> Tensor:
         """Return (T, 3, S, S) uint8."""
-        return render_frames(self.scenes[index], size=self.size, times=self.times).frames
+        return render_frames(self._scene(index), size=self.size, times=self.times).frames
+
+    def _scene(self, index: int) -> Scene:
+        scene = self.scenes[index]
+        assert isinstance(scene, Scene)
+        return scene
 
 
 class MotionTraining(FreshDraws[ClipViews]):

@@ -13,13 +13,24 @@ from videollm.errors import RecipeError
 from videollm.train.arguments import DataArguments
 from videollm.train.choice import choose
 from videollm.train.fields import described, mapping, require
+from videollm.worlds import WORLDS
 
 __all__ = ["DialogueArguments", "MemberArguments"]
 
 _ALIASES = {"json_path": "data_path", "sampling_strategy": "sampling"}
 """What LLaVA-NeXT's mixture files call our keys."""
 
-_OF_SCENES = {"num_clips", "questions_per_clip", "families", "choice_fraction", "world_seed"}
+_OF_SCENES = {
+    "num_clips",
+    "questions_per_clip",
+    "families",
+    "choice_fraction",
+    "talk_fraction",
+    "world_seed",
+    "world",
+    "split",
+    "frame_rates",
+}
 _FOREIGN = {
     "llava": _OF_SCENES,
     "pairs": _OF_SCENES,
@@ -39,6 +50,12 @@ def _are_texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
+def _are_rates(value: object) -> bool:
+    return isinstance(value, list) and all(
+        _is_number(item) and 0.25 <= item <= 30 for item in value
+    )
+
+
 _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "data_path": (_are_texts, "a path or a list of paths"),
     "media_folder": (lambda value: isinstance(value, str), "a path"),
@@ -49,7 +66,11 @@ _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "questions_per_clip": (_is_whole, "1 or more"),
     "families": (_are_texts, "a list of names"),
     "choice_fraction": (lambda value: _is_number(value) and 0 <= value <= 1, "0 to 1"),
+    "talk_fraction": (lambda value: _is_number(value) and 0 <= value <= 1, "0 to 1"),
     "world_seed": (lambda value: _is_whole(value, 0), "0 or more"),
+    "world": (lambda value: value in WORLDS, " or ".join(WORLDS)),
+    "split": (lambda value: value in ("train", "train_long"), "train or train_long"),
+    "frame_rates": (_are_rates, "a list of frames a second, 0.25 to 30"),
 }
 
 
@@ -69,7 +90,11 @@ class MemberArguments:
         questions_per_clip: Likewise.
         families: Likewise.
         choice_fraction: Likewise.
+        talk_fraction: Likewise.
         world_seed: Likewise.
+        world: Likewise; "foreign" for clips of neither world.
+        split: Of the world, "train_long" for long videos of shapes; None: "train".
+        frame_rates: Likewise.
     """
 
     dataset: str = ""
@@ -82,7 +107,11 @@ class MemberArguments:
     questions_per_clip: int | None = None
     families: list[str] | None = None
     choice_fraction: float | None = None
+    talk_fraction: float | None = None
     world_seed: int | None = None
+    world: str | None = None
+    split: str | None = None
+    frame_rates: list[float] | None = None
 
     @classmethod
     def parse(cls, name: str, given: object) -> "MemberArguments":

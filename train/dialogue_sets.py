@@ -20,6 +20,7 @@ from videollm.train.pairs import parse_pair
 from videollm.train.rows import Rows
 from videollm.train.stage import Run
 from videollm.train.toyworld_dialogues import ToyWorldDialogues
+from videollm.worlds import find_world
 
 __all__ = ["build_dialogues", "build_members", "build_mixture", "check_kind"]
 
@@ -186,8 +187,9 @@ def _toy_dialogues(
 ) -> ToyWorldDialogues:
     """Return scenes of a split, as the recipe says where a member of a mixture says nothing."""
     own = member or MemberArguments()
+    world = find_world(own.world or data.world)
     return ToyWorldDialogues(
-        split,
+        own.split if split == "train" and own.split else split,
         num_clips=num_clips,
         seed=data.world_seed if own.world_seed is None else own.world_seed,
         image_size=processor.image_size,
@@ -197,5 +199,10 @@ def _toy_dialogues(
         choice_fraction=(
             data.choice_fraction if own.choice_fraction is None else own.choice_fraction
         ),
+        talk_fraction=data.talk_fraction if own.talk_fraction is None else own.talk_fraction,
+        world=world,
+        frame_rates=data.frame_rates if own.frame_rates is None else own.frame_rates,
+        frame_multiple=processor.tubelet_size,
+        artefacts=data.artefacts,
         chosen=chosen,
     )

@@ -13,7 +13,7 @@ from videollm.train.arguments import DataArguments, PretrainArguments
 from videollm.train.feature_cache import CachedFeatures, CacheInfo
 from videollm.train.masks import MaskDrawer
 from videollm.train.pretrain_batches import PretrainBatches
-from videollm.train.scene_targets import TARGET_SIZE
+from videollm.train.scene_targets import target_size
 from videollm.train.stage import Run
 from videollm.train.teaching import Teaching, load_teacher
 from videollm.train.toyworld_data import SceneCollator, ToyWorldScenes, check_frames
@@ -21,6 +21,7 @@ from videollm.train.video_clips import build_augment, build_policy
 from videollm.train.video_files import FrameCollator, VideoFiles
 from videollm.train.video_lists import read_entries
 from videollm.train.view_arguments import ViewArguments
+from videollm.worlds import find_world
 
 __all__ = ["PretrainData", "PretrainTargets", "build_data", "build_targets", "cache_info"]
 
@@ -67,7 +68,8 @@ def cache_info(
     can_guide: bool,
 ) -> CacheInfo:
     """Return what a cache of a recipe's features says of itself."""
-    world = f"toyworld, seed {data.world_seed}"
+    drawn = "toyworld" if data.world == "toy" else f"toyworld {data.world}"
+    world = f"{drawn}, seed {data.world_seed}"
     if objective.max_objects:
         world += f", {objective.max_objects} objects at most"
     return CacheInfo(
@@ -98,7 +100,7 @@ def build_targets(
             raise RecipeError(
                 f"teacher: scene knows the toy world only, not dataset {data.dataset}: use pixels"
             )
-        return PretrainTargets(size=TARGET_SIZE)
+        return PretrainTargets(size=target_size(find_world(data.world)))
     if objective.teacher_cache is None:
         dtype = torch.bfloat16 if run.args.bf16 and not run.args.use_cpu else torch.float32
         teacher = load_teacher(objective, encoder, dtype)
@@ -179,15 +181,24 @@ def _toyworld(
             "and repeats"
         )
     train, validation = (
-        ToyWorldScenes(split, num_clips, data.world_seed, max_objects=objective.max_objects)
+        ToyWorldScenes(
+            split,
+            num_clips,
+            data.world_seed,
+            max_objects=objective.max_objects,
+            world=find_world(data.world),
+        )
         for split, num_clips in (("train", data.num_clips), ("val", data.validation_clips))
     )
     collator = SceneCollator(
         encoder=batches.encoder,
         objective=objective,
         num_frames=data.num_frames,
+        frame_rates=tuple(data.frame_rates),
+        artefacts=data.artefacts,
         seed=run.args.seed,
         batches=batches,
+        world=find_world(data.world),
     )
     return PretrainData(
         train=train, validation=validation if len(validation) else None, collator=collator

@@ -1,4 +1,4 @@
-"""The toy world as training data: scenes drawn in memory, each a pure function of its index.
+"""The drawn worlds as training data: scenes drawn in memory, each a pure function of its index.
 
 A data set here has a length but no files: sample i is scene i of its split, whenever and in
 whatever process it is asked for. Everything a collator draws comes from the indices of its
@@ -19,12 +19,12 @@ from torch.utils.data import Dataset
 
 from videollm.encoder import VideoMAPConfig
 from videollm.errors import RecipeError
-from videollm.toyworld.render import render_frames, uniform_times
-from videollm.toyworld.scene import Scene, make_scene
 from videollm.train.arguments import PretrainArguments
+from videollm.train.artefacts import compress_some
 from videollm.train.pretrain_batches import PretrainBatches
 from videollm.train.scene_targets import balanced_weights, region_words, scene_targets
 from videollm.transforms import preprocess_frames
+from videollm.worlds import WORLDS, World, WorldScene
 
 __all__ = [
     "SceneCollator",
@@ -32,13 +32,16 @@ __all__ = [
     "WordCollator",
     "batch_generator",
     "check_frames",
+    "draw_times",
     "scene_name",
 ]
 
 Times = NDArray[np.float64]
 
+_TOY = WORLDS["toy"]
 
-class ToyWorldScenes(Dataset[Scene]):
+
+class ToyWorldScenes(Dataset[WorldScene]):
     """Scenes of a split, drawn when asked for.
 
     Args:
@@ -46,26 +49,30 @@ class ToyWorldScenes(Dataset[Scene]):
         num_clips: Length; the scenes 0 to num_clips - 1.
         seed: Seed of the world.
         max_objects: How many objects of a scene are kept; 0 for all.
+        world: Whose scenes.
     """
 
-    def __init__(self, split: str, num_clips: int, seed: int, *, max_objects: int = 0) -> None:
+    def __init__(
+        self, split: str, num_clips: int, seed: int, *, max_objects: int = 0, world: World = _TOY
+    ) -> None:
         self.split = split
         self.num_clips = num_clips
         self.seed = seed
         self.max_objects = max_objects
+        self.world = world
 
     def __len__(self) -> int:
         return self.num_clips
 
-    def __getitem__(self, index: int) -> Scene:
+    def __getitem__(self, index: int) -> WorldScene:
         if not 0 <= index < self.num_clips:
             raise IndexError(index)
-        scene = make_scene(self.split, index, self.seed)
-        kept = scene.objects[: self.max_objects or None]
-        return replace(scene, objects=kept)
+        scene = self.world.make_scene(self.split, index, self.seed)
+        drawn: WorldScene = replace(scene, objects=scene.objects[: self.max_objects or None])
+        return drawn
 
 
-def scene_name(scene: Scene) -> str:
+def scene_name(scene: WorldScene) -> str:
     """Return what a cache of features calls a scene."""
     return f"{scene.split}-{scene.seed}-{scene.index}"
 
@@ -73,6 +80,26 @@ def scene_name(scene: Scene) -> str:
 def batch_generator(seed: int, indices: Sequence[int]) -> np.random.Generator:
     """Return the randomness of one batch, which depends on the seed and its samples alone."""
     return np.random.default_rng([seed, *indices])
+
+
+def draw_times(
+    scene: WorldScene, world: World, *, num_frames: int, rate: float | None, share: float
+) -> Times:
+    """Return the times (num_frames,) at which a clip is looked at.
+
+    Args:
+        scene: Whose clip.
+        world: The scene's.
+        num_frames: How many.
+        rate: Frames a second, or as many as spread them over the whole clip where that is slower;
+            None for the centres of equal parts of the clip.
+        share: Where a window that is shorter than the clip lies, 0 (first) to 1 (last).
+    """
+    length = world.length(scene)
+    if rate is None or num_frames / rate >= length:
+        return world.times(scene, num_frames)
+    begin = share * (length - num_frames / rate)
+    return np.asarray(begin + (np.arange(num_frames) + 0.5) / rate, dtype=np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +112,9 @@ class SceneCollator:
         num_frames: Frames T of a whole clip.
         seed: Seed of windows.
         batches: Masks, and a teacher's features.
+        world: Whose scenes.
+        frame_rates: Frames a second, one drawn for each batch; none to spread T over each clip.
+        artefacts: Share of clips with artefacts of compression.
     """
 
     encoder: VideoMAPConfig
@@ -92,15 +122,18 @@ class SceneCollator:
     num_frames: int
     seed: int
     batches: PretrainBatches
+    world: World = _TOY
+    frame_rates: tuple[float, ...] = ()
+    artefacts: float = 0.0
 
-    def __call__(self, scenes: list[Scene]) -> dict[str, Tensor]:
+    def __call__(self, scenes: list[WorldScene]) -> dict[str, Tensor]:
         """Return `pixel_values` and `visible`, or the plan of a mask that waits for a teacher.
 
         For the teacher "scene", `targets` and `target_weights` too.
         """
         draws = [scene.index for scene in scenes]
         rng = batch_generator(self.seed, draws)
-        windows = self._windows(len(scenes), rng)
+        windows = self._windows(scenes, rng)
         grid, tubelet = self.encoder.grid_size, self.encoder.tubelet_size
         frames = [self._draw(scene, times) for scene, times in zip(scenes, windows, strict=True)]
         batch = self.batches.make(
@@ -108,30 +141,56 @@ class SceneCollator:
         )
         if self.objective.teacher == "scene":
             pairs = [
-                scene_targets(scene, times, grid=grid, tubelet=tubelet)
+                scene_targets(scene, times, grid=grid, tubelet=tubelet, world=self.world)
                 for scene, times in zip(scenes, windows, strict=True)
             ]
             batch["targets"] = torch.stack([target for target, _ in pairs])
             batch["target_weights"] = balanced_weights(torch.stack([full for _, full in pairs]))
         return batch
 
-    def look(self, scenes: list[Scene]) -> tuple[Tensor, list[str]]:
+    def look(self, scenes: list[WorldScene]) -> tuple[Tensor, list[str]]:
         """Return whole clips (B, T, 3, height, width) as a teacher sees them, and their names."""
-        times = uniform_times(self.num_frames)
-        frames = torch.stack([self._draw(scene, times) for scene in scenes])
+        frames = torch.stack(
+            [self._draw(scene, self.world.times(scene, self.num_frames)) for scene in scenes]
+        )
         return frames, [scene_name(scene) for scene in scenes]
 
-    def _draw(self, scene: Scene, times: Times) -> Tensor:
-        size = self.encoder.image_size
-        return preprocess_frames(render_frames(scene, size=size, times=times).frames, size)
+    def _draw(self, scene: WorldScene, times: Times) -> Tensor:
+        return _pixels(self.world, scene, times, self.encoder.image_size, self.artefacts)
 
-    def _windows(self, batch: int, rng: np.random.Generator) -> list[Times]:
+    def _windows(self, scenes: Sequence[WorldScene], rng: np.random.Generator) -> list[Times]:
         """Return the times of each clip: all of them, or a short window of each at random."""
-        times, length = uniform_times(self.num_frames), self.objective.subclip_frames
+        clips = _whole_clips(self.world, scenes, self.num_frames, self.frame_rates, rng)
+        length = self.objective.subclip_frames
         if not length or rng.random() >= self.objective.subclip_share:
-            return [times] * batch
-        starts = rng.integers(0, self.num_frames - length + 1, size=batch)
-        return [times[start : start + length] for start in starts]
+            return clips
+        starts = rng.integers(0, self.num_frames - length + 1, size=len(scenes))
+        return [times[start : start + length] for times, start in zip(clips, starts, strict=True)]
+
+
+def _pixels(
+    world: World, scene: WorldScene, times: Times, size: int, artefacts: float = 0.0
+) -> Tensor:
+    frames = world.render(scene, size=size, times=times).frames
+    frames = compress_some(frames, share=artefacts, seed=scene.seed, index=scene.index)
+    return preprocess_frames(frames, size)
+
+
+def _whole_clips(
+    world: World,
+    scenes: Sequence[WorldScene],
+    num_frames: int,
+    frame_rates: tuple[float, ...],
+    rng: np.random.Generator,
+) -> list[Times]:
+    """Return the times of each clip, at one rate drawn for all where rates are given."""
+    if not frame_rates:
+        return [world.times(scene, num_frames) for scene in scenes]
+    rate = frame_rates[int(rng.integers(len(frame_rates)))]
+    return [
+        draw_times(scene, world, num_frames=num_frames, rate=rate, share=share)
+        for scene, share in zip(scenes, rng.random(len(scenes)), strict=True)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,23 +201,31 @@ class WordCollator:
         encoder: Frame and tubelet size.
         tokens_per_frame: Regions K, a square number.
         num_frames: Frames T of a clip.
+        world: Whose scenes.
+        frame_rates: As in `SceneCollator`.
+        seed: Seed of windows, where there are rates.
+        artefacts: As in `SceneCollator`.
     """
 
     encoder: VideoMAPConfig
     tokens_per_frame: int
     num_frames: int
+    world: World = _TOY
+    frame_rates: tuple[float, ...] = ()
+    seed: int = 0
+    artefacts: float = 0.0
 
-    def __call__(self, scenes: list[Scene]) -> dict[str, Tensor]:
+    def __call__(self, scenes: list[WorldScene]) -> dict[str, Tensor]:
         """Return `pixel_values`, `words` (B, S, K, words) and `weights` (B, S, K)."""
         size, grid = self.encoder.image_size, math.isqrt(self.tokens_per_frame)
-        times = uniform_times(self.num_frames)
+        rng = batch_generator(self.seed, [scene.index for scene in scenes])
+        clips = _whole_clips(self.world, scenes, self.num_frames, self.frame_rates, rng)
         frames, words, presence = [], [], []
-        for scene in scenes:
-            clip = render_frames(scene, size=size, times=times)
+        for scene, times in zip(scenes, clips, strict=True):
             labels, present = region_words(
-                scene, times, grid=grid, tubelet=self.encoder.tubelet_size
+                scene, times, grid=grid, tubelet=self.encoder.tubelet_size, world=self.world
             )
-            frames.append(preprocess_frames(clip.frames, size))
+            frames.append(_pixels(self.world, scene, times, size, self.artefacts))
             words.append(labels)
             presence.append(present)
         return {

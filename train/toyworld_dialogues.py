@@ -1,19 +1,23 @@
-"""The toy world as dialogues: a clip drawn in memory with independent questions about it."""
+"""The drawn worlds as dialogues: a clip drawn in memory with independent questions about it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from videollm.clip import Clip
 from videollm.errors import DataError
-from videollm.toyworld.questions import Question, make_questions
-from videollm.toyworld.render import render_frames, uniform_times
-from videollm.toyworld.scene import Scene, make_scene
-from videollm.train.examples import DialogueSet, Example, question_and_answer
+from videollm.train.artefacts import compress_some
+from videollm.train.examples import Dialogue, DialogueSet, Example, question_and_answer
+from videollm.worlds import WORLDS, World, WorldQuestion, WorldScene
 
 __all__ = ["ToyWorldDialogues"]
 
 _MAX_SCENES = 1000
+_RATE_STREAM, _TALK_STREAM = 2, 3
+_FEWEST_FRAMES, _MOST_FRAMES = 8, 64
 
 
 class ToyWorldDialogues(DialogueSet):
@@ -28,6 +32,12 @@ class ToyWorldDialogues(DialogueSet):
         questions: Questions of a clip, at most.
         families: Question families; empty for all but captions.
         choice_fraction: Share of multiple-choice questions, 0 to 1.
+        talk_fraction: Share of questions that go on with the talk of the one before.
+        world: Whose scenes.
+        frame_rates: Frames a second, one drawn for each clip, of which it then has 8 to 64; none
+            to have `num_frames` of each.
+        frame_multiple: Numbers of frames are multiples of this.
+        artefacts: Share of clips with artefacts of compression.
         chosen: The scenes that take part; None: all.
     """
 
@@ -42,6 +52,11 @@ class ToyWorldDialogues(DialogueSet):
         questions: int,
         families: Sequence[str] = (),
         choice_fraction: float = 0.0,
+        talk_fraction: float = 0.0,
+        world: World = WORLDS["toy"],
+        frame_rates: Sequence[float] = (),
+        frame_multiple: int = 1,
+        artefacts: float = 0.0,
         chosen: Sequence[int] | None = None,
     ) -> None:
         self.split = split
@@ -53,6 +68,11 @@ class ToyWorldDialogues(DialogueSet):
         self.questions = questions
         self.families = list(families) or None
         self.choice_fraction = choice_fraction
+        self.talk_fraction = talk_fraction
+        self.world = world
+        self.frame_rates = tuple(frame_rates)
+        self.frame_multiple = frame_multiple
+        self.artefacts = artefacts
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -65,22 +85,24 @@ class ToyWorldDialogues(DialogueSet):
             IndexError: `index` is beyond the length.
         """
         scene, questions = self._ask(index)
-        clip = render_frames(scene, size=self.image_size, num_frames=self.num_frames)
-        return _example(clip, questions)
+        clip = self.world.render(scene, size=self.image_size, times=self._times(scene))
+        frames = compress_some(clip.frames, share=self.artefacts, seed=self.seed, index=scene.index)
+        return Example((replace(clip, frames=frames),), self._talks(scene, questions))
 
     def outline(self, index: int) -> Example:
         """Return the sample at `index` with a black clip."""
-        times = torch.from_numpy(uniform_times(self.num_frames))
+        scene, questions = self._ask(index)
+        times = torch.from_numpy(self._times(scene))
         black = torch.zeros(len(times), 3, 1, 1, dtype=torch.uint8)
-        return _example(Clip(black, times), self._ask(index)[1])
+        return Example((Clip(black, times),), self._talks(scene, questions))
 
-    def _ask(self, index: int) -> tuple[Scene, list[Question]]:
+    def _ask(self, index: int) -> tuple[WorldScene, Sequence[WorldQuestion]]:
         if not 0 <= index < len(self):
             raise IndexError(index)
         first = self.chosen[index]
         for number in range(first, first + _MAX_SCENES):
-            scene = make_scene(self.split, number, self.seed)
-            questions = make_questions(
+            scene: WorldScene = self.world.make_scene(self.split, number, self.seed)
+            questions = self.world.ask(
                 scene,
                 self.split,
                 count=self.questions,
@@ -92,6 +114,34 @@ class ToyWorldDialogues(DialogueSet):
                 return scene, questions
         raise DataError(f"families: {self.families} ask nothing about {_MAX_SCENES} scenes")
 
+    def _talks(self, scene: WorldScene, questions: Sequence[WorldQuestion]) -> tuple[Dialogue, ...]:
+        """Return the questions as independent talks, some of more than one question."""
+        rng = np.random.default_rng([self.seed, scene.index, _TALK_STREAM])
+        talks: list[list[tuple[str, str]]] = []
+        for question in questions:
+            turns = [*self.world.turns(question), (question.prompt, question.answer)]
+            if talks and rng.random() < self.talk_fraction:
+                talks[-1] += turns
+            else:
+                talks.append(turns)
+        return tuple(_dialogue(turns) for turns in talks)
 
-def _example(clip: Clip, questions: Sequence[Question]) -> Example:
-    return Example((clip,), tuple(question_and_answer(one.prompt, one.answer) for one in questions))
+    def _times(self, scene: WorldScene) -> NDArray[np.float64]:
+        """Return when a clip is looked at, at a rate drawn for it where there are rates."""
+        wanted = self.num_frames
+        if self.frame_rates:
+            rng = np.random.default_rng([self.seed, scene.index, _RATE_STREAM])
+            rate = self.frame_rates[int(rng.integers(len(self.frame_rates)))]
+            tubelets = round(rate * self.world.length(scene) / self.frame_multiple)
+            wanted = min(max(self.frame_multiple * tubelets, _FEWEST_FRAMES), _MOST_FRAMES)
+        return self.world.times(scene, wanted)
+
+
+def _dialogue(turns: Sequence[tuple[str, str]]) -> Dialogue:
+    """Return questions with their answers as a dialogue about the clip."""
+    first, *others = turns
+    messages = [*question_and_answer(*first)]
+    for asked, answer in others:
+        messages.append({"role": "user", "content": asked})
+        messages.append({"role": "assistant", "content": answer})
+    return tuple(messages)

@@ -19,7 +19,8 @@ from transformers.utils.generic import ModelOutput
 from videollm.errors import ModelError
 from videollm.model import VideoLLMForConditionalGeneration
 from videollm.train.parts import keep_evaluating
-from videollm.train.scene_targets import PLACE_WORDS, REGION_WORDS
+from videollm.train.scene_targets import PLACE_WORDS, region_vocabulary
+from videollm.worlds import World
 
 __all__ = ["WordAlignment", "WordAlignmentOutput", "word_embeddings"]
 
@@ -70,6 +71,7 @@ class WordAlignment(nn.Module):
         tokenizer: The language model's.
         norm_weight: Weight of the squared error beside the cosine.
         place_weight: Weight of the words for a token's place among its words.
+        world: Whose words they are.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class WordAlignment(nn.Module):
         *,
         norm_weight: float,
         place_weight: float,
+        world: World,
     ) -> None:
         super().__init__()
         self.vision_model = model.vision_model
@@ -90,7 +93,7 @@ class WordAlignment(nn.Module):
         weight = embedding.weight
         assert isinstance(weight, Tensor)
         mean = weight.detach().float().mean(dim=0)
-        words = word_embeddings(embedding, tokenizer, REGION_WORDS) - mean
+        words = word_embeddings(embedding, tokenizer, region_vocabulary(world)) - mean
         words[-len(PLACE_WORDS) :] *= place_weight
         self.mean: Tensor
         self.words: Tensor

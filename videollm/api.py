@@ -252,6 +252,7 @@ class VideoLLM:
         max_new_tokens: int = 32,
         batch_size: int = 8,
         num_frames: int | None = None,
+        histories: Sequence[Sequence[Message]] | None = None,
     ) -> list[str]:
         """Answer many questions greedily, several at once.
 
@@ -262,34 +263,32 @@ class VideoLLM:
             max_new_tokens: Longest answer.
             batch_size: Questions answered together.
             num_frames: As in `ask`.
+            histories: The turns before each question, as in `ask`; None for none.
 
         Raises:
             RequestError: The lists differ in length, or a question is empty.
         """
-        if len(videos) != len(questions):
-            raise RequestError(
-                f"{len(videos)} videos and {len(questions)} questions: give as many of each"
-            )
+        past = [()] * len(questions) if histories is None else histories
+        if not len(videos) == len(questions) == len(past):
+            found = f"{len(videos)} videos and {len(questions)} questions, {len(past)} histories"
+            raise RequestError(f"{found}: give as many of each")
+        asked = list(zip(videos, questions, past, strict=True))
         generation = Generation(max_new_tokens=max_new_tokens)
-        parts = [slice(at, at + batch_size) for at in range(0, len(questions), batch_size)]
-        answered = (
-            self._answer_together(videos[part], questions[part], num_frames, generation)
-            for part in parts
-        )
+        parts = [asked[at : at + batch_size] for at in range(0, len(asked), batch_size)]
+        answered = (self._answer_together(part, num_frames, generation) for part in parts)
         return [answer for answers in answered for answer in answers]
 
     def _answer_together(
         self,
-        videos: Sequence[VideoSource | None],
-        questions: Sequence[str],
+        asked: Sequence[tuple[VideoSource | None, str, Sequence[Message]]],
         num_frames: int | None,
         generation: Generation,
     ) -> list[str]:
         features: dict[int, Tensor] = {}
         ordered, texts = [], []
-        for video, question in zip(videos, questions, strict=True):
+        for video, question, history in asked:
             clips = [] if video is None else [self.load(video, num_frames=num_frames)]
-            messages = build_messages(question, None, has_video=bool(clips))
+            messages = build_messages(question, history, has_video=bool(clips))
             texts.append(self.processor.render(messages, clips, add_generation_prompt=True))
             for clip in clips:
                 if id(video) not in features:

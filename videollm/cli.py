@@ -9,7 +9,6 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -31,6 +30,7 @@ from videollm.cli_plan import plan
 from videollm.cli_share import add_share_commands
 from videollm.cli_stream import EPILOG as STREAM_EPILOG
 from videollm.cli_stream import WatchBar, stream
+from videollm.cli_toyworld import toyworld_app
 from videollm.errors import RequestError, VideoLLMError
 from videollm.runtime import configure_logging
 
@@ -50,11 +50,6 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-)
-toyworld_app = typer.Typer(
-    help="Make toy-world videos with questions and answers.",
-    rich_markup_mode=None,
-    epilog="\b\nExample: videollm toyworld generate --split test_iid --num 10 --output clips",
 )
 app.add_typer(toyworld_app, name="toyworld")
 app.add_typer(convert_app, name="convert")
@@ -177,32 +172,6 @@ def doctor(
         print_report(report)
     if not report["works"]:
         raise typer.Exit(1)
-
-
-@toyworld_app.command(
-    epilog="\b\nExample: videollm toyworld generate --split val --num 10 --seed 1 --output clips"
-)
-def generate(
-    split: Annotated[str, typer.Option("--split", help="train, val, test_iid, ...")],
-    num: Annotated[int, typer.Option("--num", min=1, help="How many clips.")],
-    output: Annotated[Path, typer.Option("--output", help="New or empty folder.")],
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, another world.")] = 0,
-) -> None:
-    """Write mp4 clips and their questions (qa.jsonl) into a folder."""
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress
-
-    from videollm.toyworld import write_split
-
-    console = Console(stderr=True)
-    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("clips", total=num)
-        summary = write_split(
-            split, num, seed, output, progress=lambda done, _: bar.update(task, completed=done)
-        )
-    print(f"clips: {summary.num_videos}, questions: {summary.num_questions}", file=sys.stderr)
-    print(summary.folder / "qa.jsonl")
 
 
 def _add_program(program: Program) -> None:

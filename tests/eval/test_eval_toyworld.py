@@ -1,6 +1,7 @@
 """Laws of the toy-world benchmark: the same items always, none of them trained, none peeked at."""
 
 from collections import Counter
+from dataclasses import replace
 
 import av
 import pytest
@@ -12,6 +13,7 @@ from videollm.eval.benchmarks import BENCHMARKS
 from videollm.eval.settings import EvalSettings
 from videollm.eval.toyworld import SPEC, ToyWorldTask
 from videollm.toyworld import make_questions, make_scene, render_frames
+from videollm.worlds import WORLDS
 
 
 @pytest.mark.parametrize("split", ["test_iid", "test_compositional", "test_paraphrase", "val"])
@@ -52,7 +54,8 @@ def test_captions_come_only_when_asked_for() -> None:
 
 
 def test_a_family_that_no_scene_offers_ends_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(toyworld, "make_questions", lambda *_args, **_options: [])
+    mute = replace(WORLDS["toy"], ask=lambda *_args, **_options: [])
+    monkeypatch.setitem(toyworld.WORLDS, "toy", mute)
     monkeypatch.setattr(toyworld, "_MAX_MUTE_SCENES", 5)
     with pytest.raises(RequestError, match="5 scenes of test_iid in a row offer no question"):
         ToyWorldTask(EvalSettings(families=("order",)))
@@ -91,14 +94,14 @@ def test_sixteen_frames_have_the_same_times_from_a_file_as_from_memory() -> None
 
 def test_majority_is_counted_on_val_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toyworld, "_MAJORITY_SCENES", range(50, 80))
-    task = ToyWorldTask(EvalSettings(limit=5, seed=4))
     asked: list[tuple[str, int, int]] = []
 
     def listen(split: str, index: int, seed: int) -> object:
         asked.append((split, index, seed))
         return make_scene(split, index, seed)
 
-    monkeypatch.setattr(toyworld, "make_scene", listen)
+    task = ToyWorldTask(EvalSettings(limit=5, seed=4))
+    task._world = replace(WORLDS["toy"], make_scene=listen)
     majority = task.majority_answers()
     assert asked == [("val", index, 4) for index in range(50, 80)]
     counts: dict[str, Counter[str]] = {}

@@ -4,18 +4,22 @@ import numpy as np
 import pytest
 import torch
 
+from videollm.toyworld.labels import KNOWN_SECONDS, known_words
 from videollm.toyworld.render import object_presence, uniform_times
 from videollm.toyworld.scene import Scene, make_scene
 from videollm.toyworld.vocabulary import FEATURE_GROUPS, MOTIONS
 from videollm.train import scene_targets as targets
 from videollm.train.scene_targets import (
-    BACKGROUND,
     PLACE_WORDS,
-    REGION_WORDS,
-    TARGET_SIZE,
     balanced_weights,
+    region_vocabulary,
     region_words,
+    target_size,
 )
+from videollm.worlds import WORLDS
+
+REGION_WORDS = region_vocabulary(WORLDS["toy"])
+BACKGROUND, TARGET_SIZE = REGION_WORDS.index("nothing"), target_size(WORLDS["toy"])
 
 SCENES = [make_scene("train", index) for index in range(12)]
 TIMES = uniform_times(8)
@@ -48,9 +52,9 @@ def test_targets_have_unit_length_and_empty_cells_are_background() -> None:
 
 def test_motion_fades_in_while_an_object_is_watched() -> None:
     motion = FEATURE_GROUPS["motion"]
-    assert set(targets._KNOWN_SECONDS) <= set(MOTIONS)
+    assert set(KNOWN_SECONDS) <= set(MOTIONS)
     for scene in SCENES:
-        known = targets.known_words(scene, TIMES)[..., motion].sum(axis=-1)
+        known = known_words(scene, TIMES)[..., motion].sum(axis=-1)
         present = object_presence(scene, TIMES)
         for one, there in zip(known.T, present.T, strict=True):
             seen = one[there]

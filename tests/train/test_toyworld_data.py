@@ -1,5 +1,7 @@
 """The toy world as data: each batch depends on its indices alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -68,7 +70,7 @@ def test_all_ratios_are_drawn() -> None:
 
 def test_windows_are_parts_of_the_clip_and_targets_know_no_more() -> None:
     make = collator(subclip_frames=4, subclip_share=1.0)
-    whole, part = uniform_times(8), make._windows(50, batch_generator(0, [0]))
+    whole, part = uniform_times(8), make._windows([SCENES[0]] * 50, batch_generator(0, [0]))
     starts = {int(np.searchsorted(whole, times[0])) for times in part}
     assert starts == {0, 1, 2, 3, 4}
     for times in part:
@@ -81,7 +83,7 @@ def test_windows_are_parts_of_the_clip_and_targets_know_no_more() -> None:
 
 def test_share_of_short_batches_is_kept() -> None:
     make = collator(subclip_frames=4, subclip_share=0.25)
-    short = [len(make._windows(1, batch_generator(0, [i]))[0]) == 4 for i in range(400)]
+    short = [len(make._windows([SCENES[0]], batch_generator(0, [i]))[0]) == 4 for i in range(400)]
     assert 0.18 < sum(short) / 400 < 0.32
 
 
@@ -122,9 +124,10 @@ def test_scenes_without_a_question_are_passed_over() -> None:
 
 
 def test_families_that_ask_nothing_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("videollm.train.toyworld_dialogues.make_questions", lambda *_, **__: [])
+    data = dialogues()
+    monkeypatch.setattr(data, "world", replace(data.world, ask=lambda *_, **__: []))
     with pytest.raises(DataError, match="ask nothing"):
-        dialogues()[0]
+        data[0]
 
 
 def test_frames_must_fill_tubelets() -> None:

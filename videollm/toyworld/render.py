@@ -7,7 +7,6 @@ Legend: T times, O objects, S pixels of a side, G cells of a side, F features, P
 """
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from videollm.clip import Clip
 from videollm.errors import RequestError
+from videollm.toyworld.noise import moment_noise
 from videollm.toyworld.scene import CLIP_SECONDS, Scene, SceneObject
 from videollm.toyworld.shapes import EXTENTS, signed_distance
 from videollm.toyworld.vocabulary import COLOURS, FEATURE_WORDS
@@ -90,7 +90,7 @@ def render_frames(
             under += patch.alpha * (colour - under)
     if scene.noise:
         for frame, seconds in zip(canvas, at, strict=True):
-            frame += scene.noise * _noise(scene, float(seconds), size)
+            frame += scene.noise * moment_noise(float(seconds), scene.index, scene.seed, size)
     canvas += 0.5
     pixels = canvas.clip(0.0, 255.0, out=canvas).astype(np.uint8)
     return Clip(torch.from_numpy(pixels), torch.from_numpy(at.copy()))
@@ -185,26 +185,3 @@ def _patches(thing: SceneObject, times: NDArray[np.float64], size: int) -> Itera
     alphas = (0.5 - signed_distance(thing.shape, x, y, radius)).clip(0.0, 1.0)
     for frame, (left, top), alpha in zip(frames.tolist(), corners.tolist(), alphas, strict=True):
         yield _Patch(frame, slice(top, top + side), slice(left, left + side), alpha)
-
-
-def _noise(scene: Scene, seconds: float, size: int) -> Singles:
-    """Return (3, S, S) standard noise that belongs to one moment of one scene.
-
-    It is cut from a fixed bank, at a place that only the scene and the time decide: drawing
-    normal numbers for every frame would take longer than drawing the frame.
-    """
-    bank = _noise_bank()
-    num = 3 * size * size
-    spot = (round(seconds * 1e6) * 7919 + scene.index * 104_729 + scene.seed * 15_485_863) % (
-        len(bank) // 2
-    )
-    if spot + num > len(bank):
-        return np.resize(bank[spot:], (3, size, size))
-    return bank[spot : spot + num].reshape(3, size, size)
-
-
-@lru_cache(maxsize=1)
-def _noise_bank() -> Singles:
-    """Return (2 ** 19,) standard normal numbers, the same ones always."""
-    rng = np.random.Generator(np.random.PCG64(0))
-    return rng.standard_normal(1 << 19, dtype=np.float32)

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
 from os import PathLike
 from pathlib import Path
+from typing import Protocol
 
 import av
 import numpy as np
@@ -15,14 +15,54 @@ import numpy as np
 from videollm.clip import Clip
 from videollm.errors import RequestError
 from videollm.output_folder import replacing, require_free
-from videollm.toyworld.questions import Question, make_questions
+from videollm.toyworld.questions import make_questions
 from videollm.toyworld.render import render_frames
 from videollm.toyworld.scene import CLIP_SECONDS, make_scene
 from videollm.toyworld.splits import check_split
 
-__all__ = ["SplitSummary", "write_clip", "write_split"]
+__all__ = [
+    "Asked",
+    "SplitSummary",
+    "check_request",
+    "describe_question",
+    "write_clip",
+    "write_clips",
+    "write_split",
+]
 
 _MAX_FPS = 60
+
+
+class Asked(Protocol):
+    """Hold what is written of a question; both worlds' `Question` does."""
+
+    @property
+    def id(self) -> str:
+        """Return what names it."""
+
+    @property
+    def family(self) -> str:
+        """Return its family."""
+
+    @property
+    def wording(self) -> object:
+        """Return which sentence it is."""
+
+    @property
+    def question(self) -> str:
+        """Return the sentence."""
+
+    @property
+    def answer(self) -> str:
+        """Return the right answer."""
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Return the answers on offer."""
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Return other right answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +121,60 @@ def write_split(
         RequestError: An argument is out of range.
         DataError: `output` holds something and `overwrite` is not set, or is a file.
     """
-    _check_request(split, num, questions_per_video, fps)
+    check_split(split)
+    times = np.arange(round(CLIP_SECONDS * fps)) / fps
+
+    def draw(index: int) -> tuple[Clip, list[dict[str, object]]]:
+        scene = make_scene(split, index, seed)
+        questions = make_questions(
+            scene,
+            split,
+            count=questions_per_video,
+            seed=seed,
+            families=families,
+            choice_fraction=choice_fraction,
+        )
+        records = [describe_question(question, split, CLIP_SECONDS) for question in questions]
+        return render_frames(scene, size=size, times=times), records
+
+    check_request(num, questions_per_video, fps)
+    return write_clips(draw, num, output, fps=fps, overwrite=overwrite, progress=progress)
+
+
+def write_clips(
+    draw: Callable[[int], tuple[Clip, list[dict[str, object]]]],
+    num: int,
+    output: str | PathLike[str],
+    *,
+    fps: int,
+    overwrite: bool,
+    progress: Callable[[int, int], None] | None,
+) -> SplitSummary:
+    """Write `videos/*.mp4` and `qa.jsonl` of any drawn world, whole or not at all.
+
+    Args:
+        draw: Returns clip number `index` and what is asked about it, one record a question.
+        num: How many clips.
+        output: Folder to make.
+        fps: Frames a second.
+        overwrite: Whether a folder that holds something is replaced.
+        progress: Called after each clip with the number done and `num`.
+
+    Raises:
+        DataError: `output` holds something and `overwrite` is not set, or is a file.
+    """
     folder = Path(output)
     require_free(folder, overwrite=overwrite)
-    ask = partial(make_questions, split=split, count=questions_per_video, seed=seed)
-    times = np.arange(round(CLIP_SECONDS * fps)) / fps
     counts: Counter[str] = Counter()
     with replacing(folder) as draft, (draft / "qa.jsonl").open("w", encoding="utf-8") as lines:
         (draft / "videos").mkdir()
         for index in range(num):
-            scene = make_scene(split, index, seed)
+            clip, records = draw(index)
             name = f"videos/{index:06d}.mp4"
-            write_clip(render_frames(scene, size=size, times=times), draft / name, fps=fps)
-            for question in ask(scene, families=families, choice_fraction=choice_fraction):
-                counts[question.family] += 1
-                lines.write(json.dumps(_record(question, name, split)) + "\n")
+            write_clip(clip, draft / name, fps=fps)
+            for record in records:
+                counts[str(record["family"])] += 1
+                lines.write(json.dumps({"video": name, **record}) + "\n")
             if progress is not None:
                 progress(index + 1, num)
     return SplitSummary(folder, num, counts.total(), dict(counts.most_common()))
@@ -131,23 +210,27 @@ def write_clip(clip: Clip, path: str | PathLike[str], *, fps: int) -> None:
         container.mux(stream.encode())
 
 
-def _record(question: Question, video: str, split: str) -> dict[str, object]:
+def describe_question(question: Asked, split: str, seconds: float) -> dict[str, object]:
+    """Return what a line of `qa.jsonl` says of a question about a clip of `seconds`."""
     return {
-        "video": video,
         "id": question.id,
         "family": question.family,
         "question": question.question,
         "answer": question.answer,
         "choices": list(question.choices),
         "split": split,
-        "seconds": CLIP_SECONDS,
+        "seconds": seconds,
         "aliases": list(question.aliases),
         "wording": question.wording,
     }
 
 
-def _check_request(split: str, num: int, questions_per_video: int, fps: int) -> None:
-    check_split(split)
+def check_request(num: int, questions_per_video: int, fps: int) -> None:
+    """Refuse what cannot be written.
+
+    Raises:
+        RequestError: A number is out of range.
+    """
     if num < 1 or questions_per_video < 0:
         raise RequestError(
             f"num is {num} and questions_per_video {questions_per_video}: "
