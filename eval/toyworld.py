@@ -49,7 +49,9 @@ class ToyWorldTask:
 
     def __init__(self, settings: EvalSettings) -> None:
         self._settings = settings
-        self.examples: Sequence[Example] = list(islice(self._draw_examples(), settings.limit))
+        self._split = SPEC.split_of(settings)
+        limit = SPEC.default_limit if settings.limit is None else settings.limit
+        self.examples: Sequence[Example] = list(islice(self._draw_examples(), limit))
 
     def describe_clips(self) -> Mapping[str, object]:
         """Return whether clips stay in memory or pass through files, and of what kind."""
@@ -60,7 +62,7 @@ class ToyWorldTask:
 
     def load_clip(self, video: str, *, num_frames: int, size: int) -> Clip:
         """Draw the clip with that name; see `Task.load_clip`."""
-        scene = make_scene(self._settings.split, int(video), self._settings.seed)
+        scene = make_scene(self._split, int(video), self._settings.seed)
         if not self._settings.mp4:
             return render_frames(scene, size=size, num_frames=num_frames)
         with tempfile.TemporaryDirectory(prefix="videollm-eval-") as folder:
@@ -86,11 +88,11 @@ class ToyWorldTask:
     def _draw_examples(self) -> Iterator[Example]:
         mute_scenes = 0
         for index in count():
-            questions = self._ask(self._settings.split, index)
+            questions = self._ask(self._split, index)
             mute_scenes = 0 if questions else mute_scenes + 1
             if mute_scenes == _MAX_MUTE_SCENES:
                 raise RequestError(
-                    f"{mute_scenes} scenes of {self._settings.split} in a row offer no question "
+                    f"{mute_scenes} scenes of {self._split} in a row offer no question "
                     f"of {', '.join(self._settings.families)}; ask for other families"
                 )
             for question in questions:
@@ -120,4 +122,8 @@ SPEC = TaskSpec(
     families=tuple(FAMILIES),
     build=ToyWorldTask,
     score=score_open_answer,
+    metric="exact_match",
+    default_split="test_iid",
+    default_limit=500,
+    draws_clips=True,
 )

@@ -20,6 +20,7 @@ from videollm.generate import Generation, generate_batch, stream_text
 from videollm.loading import load_model
 from videollm.model import VideoLLMForConditionalGeneration
 from videollm.processor import Message, VideoLLMProcessor
+from videollm.prompt_batch import prepare_prompts
 from videollm.prompting import build_messages
 from videollm.runtime import pick_device, pick_dtype
 from videollm.video_cache import ClipCache
@@ -279,15 +280,6 @@ class VideoLLM:
         num_frames: int | None,
         generation: Generation,
     ) -> list[str]:
-        features: dict[int, Tensor] = {}
-        ordered, texts = [], []
-        for video, question in zip(videos, questions, strict=True):
-            clips = [] if video is None else [self.load(video, num_frames=num_frames)]
-            messages = build_messages(question, None, has_video=bool(clips))
-            texts.append(self.processor.render(messages, clips, add_generation_prompt=True))
-            for clip in clips:
-                if id(video) not in features:
-                    features[id(video)] = self.encode(clip)
-                ordered.append(features[id(video)])
-        inputs = self.processor(texts)
-        return generate_batch(self.model, self.processor, inputs, ordered, generation)
+        batch = prepare_prompts(self, videos, questions, num_frames=num_frames)
+        inputs = self.processor(batch.texts)
+        return generate_batch(self.model, self.processor, inputs, batch.features, generation)
