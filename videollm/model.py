@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
-from transformers.cache_utils import Cache
 from transformers.generation.utils import GenerationMixin
 from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.modeling_utils import PreTrainedModel
@@ -137,7 +136,6 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
         pixel_values: Tensor | None = None,
         frame_counts: Tensor | None = None,
         video_features: list[Tensor] | None = None,
-        past_key_values: Cache | None = None,
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
@@ -153,13 +151,12 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
             pixel_values: (V, frames, C, height, width), all rows' videos in order.
             frame_counts: (V,), frames of each video.
             video_features: Instead of pixel_values, what `encode_videos` returned.
-            past_key_values: The language model's cache.
             inputs_embeds: (B, L, H), instead of input_ids.
             labels: (B, L), -100 where nothing is supervised. Logits are then computed for
                 supervised positions only: (positions, vocabulary), in row order.
             num_items_in_batch: Supervised tokens of the whole batch; the loss is their mean.
             frame_seconds: Accepted from the processor's output; the text holds the times.
-            kwargs: Passed to the language model.
+            kwargs: Passed to the language model, its cache among them.
 
         Raises:
             ValueError: Placeholders and visual tokens differ in number.
@@ -183,7 +180,6 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
             **kwargs,
         )
 
