@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from videollm.clip import Clip
 from videollm.errors import DataError
@@ -97,11 +98,11 @@ def _read_srt(text: str) -> list[Line]:
     return lines
 
 
-def _read_json_line(values: dict[str, object]) -> Line:
+def _read_json_line(values: dict[str, Any]) -> Line:
     if "timestamp" in values:
-        start, end = values["timestamp"]  # type: ignore[misc]
-        return Line(float(start), float(end), str(values["text"]).strip())
-    start, end = (_clock(str(values[name])) for name in ("start", "end"))
+        first, last = values["timestamp"]
+        return Line(float(first), float(last), str(values["text"]).strip())
+    start, end = _clock(str(values["start"])), _clock(str(values["end"]))
     return Line(start, end, str(values["line"]).strip())
 
 

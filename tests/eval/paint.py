@@ -30,7 +30,7 @@ class PaintTask:
                 answer=WORDS[(number * 7 + settings.seed) % 4],
                 aliases=("crimson",) if number % 2 else (),
             )
-            for number in range(settings.limit)
+            for number in range(settings.limit or 10)
         ]
 
     def describe_clips(self) -> Mapping[str, object]:
