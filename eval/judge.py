@@ -182,7 +182,7 @@ def judge_predictions(
     judge: Judge,
     path: Path,
     *,
-    wait: Callable[[float], None] = time.sleep,
+    wait: Callable[[float], None] | None = None,
 ) -> None:
     """Ask a judge about every answer that it has not judged yet, and append what it says.
 
@@ -191,11 +191,12 @@ def judge_predictions(
         prompt_name: How it is asked, a name of `JUDGE_PROMPTS`.
         judge: Who is asked.
         path: The file of judgements.
-        wait: Waits some seconds between attempts.
+        wait: Waits some seconds between attempts; None sleeps.
 
     Raises:
         RequestError: The judge refuses to be asked at all.
     """
+    pause = wait or time.sleep
     judged = {one.prompt_sha256 for one in read_judgements(path, judge.name) if not one.error}
     asked = [
         one
@@ -203,7 +204,7 @@ def judge_predictions(
         if one.output.strip() and not one.error and _digest(one, prompt_name) not in judged
     ]
     with ThreadPoolExecutor(judge.parallel) as pool, path.open("a", encoding="utf-8") as file:
-        for judgement in pool.map(lambda one: _judge(one, prompt_name, judge, wait), asked):
+        for judgement in pool.map(lambda one: _judge(one, prompt_name, judge, pause), asked):
             file.write(json.dumps(asdict(judgement), ensure_ascii=False) + "\n")
             file.flush()
 

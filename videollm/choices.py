@@ -29,7 +29,7 @@ _NUMBERED = re.compile(
 _CAPITAL = r"([A-Z])(?![\w'])"
 _IN_BRACKETS = r"[(\[{]\s*([A-Za-z])\s*[)\]}]"
 _STATED = re.compile(
-    r"\b(?:answer|option|caption|sentence|choice|letter|conclusion|pick|choose|chose|select|selected|guess)"
+    r"\b(?:answer|option|caption|sentence|choice|conclusion|pick|choose|chose|select|selected|guess)"
     r"(?:\s+(?:is|was|be|would|should|to|letter|option|choice|caption|sentence|the|my|best|correct|right))*"
     rf"[\s:=-]*(?:{_IN_BRACKETS}|(?-i:{_CAPITAL}(?!\s+[a-z]+\s+[a-z])|([b-hj-z])(?![\w'])"
     rf"|([A-Za-z])(?=\s*(?:[.):,;]|$|is\b|because\b|since\b))))",
@@ -45,7 +45,8 @@ _SEVERAL = re.compile(
     re.I,
 )
 _LINE_LABEL = re.compile(r"^\s*\(?([A-Z])[).:]\s", re.M)
-_LABEL_A = re.compile(r"[(\[{]?\s*[Aa]\s*[)\]}.:]")  # normalising takes it for an article
+_LABEL = re.compile(r"[(\[{]\s*[A-Za-z]\s*[)\]}]|[A-Za-z]\s*[).:]")
+_LONG_WORDS = 3
 _ANYWHERE = (
     re.compile(_IN_BRACKETS),
     re.compile(
@@ -81,10 +82,11 @@ def choice_text(choice: str) -> str:
 def parse_choice(output: str, choices: Sequence[str]) -> int | None:
     """Return which choice an output names.
 
-    In this order: the whole output is a choice's letter or text; a letter is stated ("the answer
-    is B", the last one counts); the output begins with a letter; one letter alone stands in it;
-    the text of one choice alone stands in it. A letter that is followed by the text of another
-    choice names none, and so does what is denied ("not B").
+    In this order: the whole output is a choice's text, or its letter and text; a letter is stated
+    ("the answer is B", the last one counts); the output begins with a letter; the text of one
+    choice, three words or more, stands in it; one letter alone does; one short text alone does. A
+    letter that is followed by the text of another choice names none, and so does what is denied
+    ("not B").
 
     Args:
         output: The text as it was generated.
@@ -96,11 +98,12 @@ def parse_choice(output: str, choices: Sequence[str]) -> int | None:
     said = _clean(output)
     texts = [normalize_answer(choice_text(choice)) for choice in choices]
     whole = normalize_answer(said)
-    if whole in texts and whole and not _LABEL_A.match(said):
+    is_letter = len(said) == 1 and said.isupper()  # a choice's text may be a letter, too
+    if whole and whole in texts and not is_letter and not _LABEL.match(said):
         return texts.index(whole)
     if not any(re.fullmatch(r"[1-9]", text) for text in texts):
         said = _NUMBERED.sub(lambda hit: f"{hit[1]}{hit[2]}{LETTERS[int(hit[3]) - 1]}", said)
-    found = _find_letter(said, len(choices))
+    found = _find_letter(said, whole, texts)
     if found is None:
         return None if _SEVERAL.match(said) else _find_text(whole, texts)
     index, rest = found
@@ -114,18 +117,24 @@ def _clean(output: str) -> str:
     return _MARKUP.sub("", tagged[-1] if tagged else text).strip()
 
 
-def _find_letter(said: str, count: int) -> tuple[int, str] | None:
+def _find_letter(said: str, whole: str, texts: Sequence[str]) -> tuple[int, str] | None:
     """Return the index of the letter that an output names, and the text after it."""
+    count = len(texts)
+    leading = _LEADING.match(said)
+    opening = _index_of(leading, count) if leading else None
+    after = said[leading.end() :] if leading else ""
+    if opening is not None and normalize_answer(after) == texts[opening]:
+        return opening, after
     stated = list(_hits(_STATED, said, count))
     if stated:
         return stated[-1]
     if _SEVERAL.match(said) or len(set(_LINE_LABEL.findall(said))) > 1:
         return None
-    leading = _LEADING.match(said)
-    if leading:
-        index = _index_of(leading, count)
-        if index is not None:
-            return index, said[leading.end() :]
+    if opening is not None:
+        return opening, after
+    told = _find_text(whole, texts)
+    if told is not None and len(texts[told].split()) >= _LONG_WORDS:
+        return told, ""
     for pattern in _ANYWHERE:
         hits = list(_hits(pattern, said, count))
         if hits:

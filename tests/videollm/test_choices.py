@@ -11,6 +11,10 @@ PLACES = label_choices(
     ["In the middle of the video.", "At the end of the video.", "Throughout the entire video."]
 )
 ACTIONS = label_choices(["Put down the pillow.", "Open the door.", "A man takes the book."])
+LETTERS = label_choices(["c", "r", "a"])
+SIGNS = label_choices(
+    ["a circle, then the letter A", "a triangle with the letter A, then a circle"]
+)
 
 # Each: the choices, the raw output, and the letter that it names or nothing.
 TABLE = [
@@ -139,6 +143,13 @@ TABLE = [
     (ACTIONS, "The person will open the door.", "B"),
     (ACTIONS, "A man takes the book.", "C"),
     (ACTIONS, "A man takes the book", "C"),
+    (LETTERS, "C", "C"),
+    (LETTERS, "(C) a", "C"),
+    (LETTERS, "The answer is B.", "B"),
+    (LETTERS, "(A)", "A"),
+    (SIGNS, "(B) a triangle with the letter A, then a circle", "B"),
+    (SIGNS, "B. a triangle with the letter A, then a circle", "B"),
+    (SIGNS, "I see a triangle with the letter A, then a circle.", "B"),
     # None, or more than one.
     (COLOURS, "", None),
     (COLOURS, "   \n", None),
