@@ -73,7 +73,11 @@ class HttpJudge:
     url: str
     model: str
     timeout_seconds: float = 60.0
-    parallel: int = _PARALLEL
+
+    @property
+    def parallel(self) -> int:
+        """Return how many prompts are on their way at once."""
+        return _PARALLEL
 
     @property
     def name(self) -> str:
