@@ -35,7 +35,8 @@ class Server:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 outer.asked.append({"path": self.path, **json.loads(body)})
-                time.sleep(outer.delay_seconds)
+                if outer.delay_seconds:
+                    time.sleep(outer.delay_seconds)
                 reply = outer.replies.pop(0) if outer.replies else outer.default
                 status = reply if isinstance(reply, int) else 200
                 message = {"choices": [{"message": {"content": reply}}]}
