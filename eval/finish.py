@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from videollm.errors import DataError, RequestError, VideoLLMError
+from videollm.errors import DataError, VideoLLMError
 from videollm.eval.benchmarks import find_benchmark
 from videollm.eval.folder import RunFolder
 from videollm.eval.html_report import ClipSource, write_report
@@ -132,35 +132,31 @@ def scored_predictions(folder: RunFolder) -> list[Prediction]:
 
 def _score_rule(name: str, facts: dict[str, Any]) -> Callable[[str, Example], Score]:
     metric = facts.get("metric")
-    return METRICS[metric] if metric in METRICS else find_benchmark(name).score
+    return METRICS[str(metric)] if metric in METRICS else find_benchmark(name).score
 
 
 def _clip_sources(recorded: dict[str, Any], tasks: Sequence[Task] | None) -> dict[str, ClipSource]:
     """Return by task how its clips are loaded, as far as its files are still there."""
     frames = recorded["frames"]
-    if tasks is None:
-        tasks = []
-        settings = _settings_of(recorded)
-        for name in settings.tasks if settings else ():
-            try:
-                tasks.append(find_benchmark(name).build(settings))
-            except (VideoLLMError, OSError) as error:
-                logger.warning("the report shows no frames of %s: %s", name, error)
-    return {
-        task.name: lambda video, task=task: task.load_clip(
+
+    def source(task: Task) -> ClipSource:
+        return lambda video: task.load_clip(
             video, num_frames=frames["num_frames"], size=frames["size"]
         )
-        for task in tasks
-    }
+
+    return {task.name: source(task) for task in (_rebuild(recorded) if tasks is None else tasks)}
 
 
-def _settings_of(recorded: dict[str, Any]) -> EvalSettings | None:
-    """Return the settings of a run, or None where an older version wrote others."""
-    values = {
+def _rebuild(recorded: dict[str, Any]) -> list[Task]:
+    """Return a run's tasks as far as they can be built again."""
+    values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in recorded["settings"].items()
     }
+    tasks: list[Task] = []
     try:
-        return EvalSettings(**values)
-    except (TypeError, RequestError):
-        return None
+        settings = EvalSettings(**values)
+        tasks += (find_benchmark(name).build(settings) for name in settings.tasks)
+    except (VideoLLMError, OSError, TypeError) as error:  # written by an older version, say
+        logger.warning("the report shows no frames: %s", error)
+    return tasks

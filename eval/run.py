@@ -75,10 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = build_parser().parse_args(words)
         if arguments.check:
             return _check(settings_of(arguments))
-        if arguments.rescore:
-            folder, results = _rescore(arguments)
-        else:
-            folder, results = _evaluate(arguments)
+        folder, results = _rescore(arguments) if arguments.rescore else _evaluate(arguments)
     except VideoLLMError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -100,7 +97,7 @@ def _evaluate(arguments: argparse.Namespace) -> tuple[Path, dict[str, Any] | Non
         return evaluate(settings, arguments.output, progress=bar, options=options)
 
 
-def _rescore(arguments: argparse.Namespace) -> tuple[Path, dict[str, Any]]:
+def _rescore(arguments: argparse.Namespace) -> tuple[Path, dict[str, Any] | None]:
     if arguments.output is not None or settings_of(arguments) != EvalSettings():
         raise RequestError(
             "--rescore takes no other option but --judge: it scores what is recorded; leave the "
