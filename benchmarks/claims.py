@@ -4,8 +4,9 @@ python -m benchmarks.claims [--quick] [--work runs/claims] [--workers 2] [--surv
 
 (a) layer patterns at equal parameters, (b) pretraining objectives, (c) shares of labels, on how
 objects of the toy world move; and, where the clips of real fights are at hand (`--surv`), scratch
-against pretrained on these. Runs that are there are kept: an interrupted study goes on. Writes the
-tables of docs/results.md (`--quick`: of WORK/results.md).
+against pretrained on these. Runs that are there are kept: an interrupted study goes on. What is on
+record in benchmarks/results/claims.json is kept as well, on any machine: `--record FILE` starts a
+record of its own. Writes the tables of docs/results.md (`--quick`: all of it below WORK).
 """
 
 import argparse
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.claims_jobs import Job, JobError, run_jobs
+from benchmarks.claims_record import SCORED, Record, still_needed
 from benchmarks.claims_report import write_report
 from benchmarks.claims_surv import surv_jobs
 
@@ -94,6 +96,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="a small form of everything")
     parser.add_argument("--work", type=Path, default=Path("runs/claims"))
+    parser.add_argument("--record", type=Path, help="scores of finished runs, a JSON file")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--surv", type=Path, default=Path("../shared/datasets/surv_fight"))
     parser.add_argument("--videos", type=Path, default=Path("../shared/videos"))
@@ -112,13 +115,19 @@ def main(argv: list[str] | None = None) -> int:
         )
     else:
         print(f"no clips of fights at {options.surv}: that part is left out")
+    kept = work / "record.json" if options.quick else Path("benchmarks/results/claims.json")
+    record = Record(options.record or kept)
+    needed = still_needed(jobs, record, work)
+    print(f"{sum(job.result == SCORED for job in needed)} runs are not on record", flush=True)
     try:
-        run_jobs(jobs, work, workers=options.workers)
+        run_jobs(
+            needed, work, workers=options.workers, ended_well=lambda job: record.add(job, work)
+        )
     except JobError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     page = work / "results.md" if options.quick else Path("docs/results.md")
-    print(write_report(work, page))
+    print(write_report(record.runs, page))
     return 0
 
 
@@ -191,7 +200,7 @@ def _fine_tuning(scale: Scale, work: Path, objective: str, percent: int, seed: i
         module="videollm.train.classify",
         arguments=_command("classify", work / name, options),
         needs=needs,
-        result="test/results.json",
+        result=SCORED,
     )
 
 
@@ -211,7 +220,7 @@ def _from_scratch(scale: Scale, work: Path, pattern: str, seed: int) -> Job:
         name=name,
         module="videollm.train.classify",
         arguments=_command("classify", work / name, options),
-        result="test/results.json",
+        result=SCORED,
     )
 
 

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,13 +43,20 @@ class JobError(Exception):
     """A run ended with an error; its log tells why."""
 
 
-def run_jobs(jobs: Sequence[Job], work: Path, *, workers: int) -> None:
+def run_jobs(
+    jobs: Sequence[Job],
+    work: Path,
+    *,
+    workers: int,
+    ended_well: Callable[[Job], None] = lambda job: None,
+) -> None:
     """Run what is not done yet, several at a time, each after what it needs.
 
     Args:
         jobs: In the order to start them, as far as their needs allow.
         work: Folder of all runs; their logs go to `logs/`.
         workers: Processes at a time, each with one thread.
+        ended_well: Called for each run whose result is there, old or new.
 
     Raises:
         JobError: One failed; those that were running have ended, no other was started.
@@ -57,6 +64,9 @@ def run_jobs(jobs: Sequence[Job], work: Path, *, workers: int) -> None:
     (work / "logs").mkdir(parents=True, exist_ok=True)
     done = {job.name for job in jobs if job.is_done(work)}
     waiting = [job for job in jobs if job.name not in done]
+    for job in jobs:
+        if job.name in done:
+            ended_well(job)
     print(f"{len(done)} of {len(jobs)} runs are there", flush=True)
     running: dict[Future[None], Job] = {}
     children = _Children()
@@ -73,6 +83,7 @@ def run_jobs(jobs: Sequence[Job], work: Path, *, workers: int) -> None:
                 for future in ended:
                     job = running.pop(future)
                     future.result()
+                    ended_well(job)
                     done.add(job.name)
                     print(f"{len(done)} of {len(jobs)}: {job.name}", flush=True)
         except BaseException:

@@ -1,16 +1,13 @@
-"""The tables and the plot of `docs/results.md`, from the results of the study's runs.
+"""The tables and the plot of `docs/results.md`, from the study's runs on record.
 
 The page's prose is written by hand; each table stands between two marks and is replaced.
 """
 
-import json
 import re
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-
-from benchmarks.measure import source_commit
-from videollm.runtime import environment_report
+from typing import Any
 
 __all__ = ["write_report"]
 
@@ -24,27 +21,25 @@ NAMES = {
 Scores = dict[str, list[float]]
 
 
-def write_report(work: Path, page: Path) -> str:
+def write_report(runs: Mapping[str, Mapping[str, Any]], page: Path) -> str:
     """Replace the tables of a page, made where it is missing, and draw its plot.
 
     Args:
-        work: Folder of all runs.
+        runs: Finished runs by name, as `claims_record.Record` keeps them.
         page: Markdown file; the plot goes beside it.
 
     Returns:
         The tables.
     """
-    labels = {
-        percent: _scores(work.glob(f"labels/*/{percent}/*/test/results.json"), place=-5)
-        for percent in _percents(work)
-    }
+    percents = sorted({int(name.split("/")[2]) for name in runs if name.startswith("labels/")})
+    labels = {percent: _scores(runs, rf"labels/(.+)/{percent}/\d+") for percent in percents}
     tables = {
-        "patterns": _table("layers", {"top-1": _scores(work.glob("pattern/*/*/test/*.json"), -4)}),
+        "patterns": _table("layers", {"top-1": _scores(runs, r"pattern/(.+)/\d+")}),
         "objectives": _table(
             "pretraining", {f"{percent} % of labels": found for percent, found in labels.items()}
         ),
-        "surv": _table("fights", {"top-1": _scores(work.glob("surv/*/*/test/*.json"), -4)}),
-        "made": _made_with(),
+        "surv": _table("fights", {"top-1": _scores(runs, r"surv/(.+)/\d+")}),
+        "made": _made_with(runs.values()),
     }
     text = page.read_text(encoding="utf-8") if page.is_file() else "# Results\n"
     for name, table in tables.items():
@@ -55,17 +50,13 @@ def write_report(work: Path, page: Path) -> str:
     return "\n\n".join(tables.values())
 
 
-def _percents(work: Path) -> list[int]:
-    return sorted({int(path.name) for path in work.glob("labels/*/*") if path.is_dir()})
-
-
-def _scores(paths: Iterable[Path], place: int) -> Scores:
-    """Return top-1 accuracies in percent by the part of the path at `place` from its end."""
+def _scores(runs: Mapping[str, Mapping[str, Any]], pattern: str) -> Scores:
+    """Return top-1 accuracies in percent by what the pattern's group finds in a run's name."""
     found: Scores = {}
-    for path in sorted(paths):
-        if path.name == "results.json":
-            results = json.loads(path.read_text(encoding="utf-8"))
-            found.setdefault(path.parts[place], []).append(100 * results["scores"]["top1"])
+    for name, run in runs.items():
+        match = re.fullmatch(pattern, name)
+        if match:
+            found.setdefault(match[1], []).append(100 * run["top1"])
     return found
 
 
@@ -87,14 +78,15 @@ def _mean_and_spread(values: Sequence[float]) -> str:
     return f"{statistics.fmean(values):.1f}{spread} ({len(values)})"
 
 
-def _made_with() -> str:
-    report = environment_report()
-    cpu = report["cpu"]
-    packages = report["packages"]
-    return (
-        f"Commit {source_commit()}, torch {packages['torch']}, transformers "
-        f"{packages['transformers']}, {cpu['name']} with {cpu['threads']} threads, each run on one."
+def _made_with(runs: Iterable[Mapping[str, Any]]) -> str:
+    made = sorted(
+        {
+            f"commit {run['commit']}, torch {run['packages']['torch']}, transformers "
+            f"{run['packages']['transformers']}, {run['cpu']}"
+            for run in runs
+        }
     )
+    return f"Made with {'; '.join(made)}; each run on one thread."
 
 
 def _replace(text: str, name: str, table: str) -> str:

@@ -13,6 +13,7 @@ import av
 import numpy as np
 
 from benchmarks.claims_jobs import Job
+from benchmarks.claims_record import SCORED
 
 __all__ = ["surv_jobs"]
 
@@ -99,7 +100,7 @@ def _jobs_of_fold(work: Path, recipes: Path, fold: int, steps: tuple[int, int]) 
                 module="videollm.train.classify",
                 arguments=(recipe, "--output_dir", str(work / name), *shared, *extra),
                 needs=(pretraining,) if extra else (),
-                result="test/results.json",
+                result=SCORED,
             )
         )
     return jobs

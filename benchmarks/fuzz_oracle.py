@@ -24,6 +24,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from torch import Tensor
 
+from videollm.video_crop import stated_crop
 from videollm.video_picture import Painter, frame_geometry
 
 __all__ = ["Answer", "Oracle", "digest", "judge"]
@@ -249,7 +250,9 @@ def _pictures(
         for rest in reversed(range(rounds)):
             for number, frame in enumerate(_frames(container, stream)):
                 if painter is None:
-                    geometry = frame_geometry(frame, stream.sample_aspect_ratio)
+                    geometry = frame_geometry(
+                        frame, stream.sample_aspect_ratio, stated_crop(stream)
+                    )
                     painter = Painter(geometry, "damaged")
                 if rest == 0 and number in numbers:
                     found[number] = digest(painter.picture(frame))

@@ -1,16 +1,22 @@
 """Read damaged videos through the decode worker, and hold every frame against a bare decode.
 
-python -m benchmarks.fuzz_video --clips FOLDER [--files 2000] [--seed 0] [--output FOLDER]
+python -m benchmarks.fuzz_video --clips FOLDER [--files 2000] [--seed 0] [--minutes M]
+                                [--output FOLDER]
 
 Each file is opened, and read twice at random times, the second time backwards. It counts as read,
 refused, stopped by a limit or crashed; of what was read, every frame's time and pixels are judged
 by `benchmarks.fuzz_oracle`. What matters must be 0: crashes and errors of this process, calls that
 outlast their limit, broken readers, invented times, wrong frames, wrong pixels.
+
+After `--minutes` no further file is begun. Where the output folder holds results of the same commit
+and seed, this goes on from them.
 """
 
 import argparse
 import hashlib
+import json
 import logging
+import math
 import re
 import sys
 import time
@@ -24,13 +30,14 @@ import numpy as np
 
 from benchmarks.fuzz_files import Clip, damage, small_clips
 from benchmarks.fuzz_oracle import Answer, Oracle, digest
-from benchmarks.measure import save
+from benchmarks.measure import save, source_commit
 from videollm.errors import VideoError
 from videollm.video_limits import DecodeLimits
 from videollm.video_worker import DecodeWorker
 
 __all__ = ["LIMITS", "MUST_BE_ZERO", "Tally", "fuzz", "main"]
 
+NAME = "fuzz_video"
 LIMITS = DecodeLimits(open_seconds=5, decode_seconds=10, cpu_seconds=30, memory_bytes=2**30)
 
 GRACE_SECONDS = 2.0
@@ -66,7 +73,7 @@ class Tally:
         findings: Why files were refused, numbers left out.
         suspects: Numbers of the files that were not as they must be, with what was found.
         slowest_seconds: The longest time for one file.
-        sha256: Of all files that were read, in order.
+        sha256: Of all files that were read, in order: each time of the digest before and a file.
     """
 
     files: Counter[str] = field(default_factory=Counter)
@@ -75,7 +82,12 @@ class Tally:
     findings: Counter[str] = field(default_factory=Counter)
     suspects: list[str] = field(default_factory=list)
     slowest_seconds: float = 0.0
-    sha256: Any = field(default_factory=hashlib.sha256)
+    sha256: str = ""
+
+    @property
+    def num_files(self) -> int:
+        """Return how many files were read."""
+        return sum(self.damages.values())
 
     def bad(self) -> dict[str, int]:
         """Return the counts that must be 0."""
@@ -90,19 +102,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--files", type=int, default=2000, help="damaged files to read")
     parser.add_argument("--seed", type=int, default=0, help="of the damage and of the times")
     parser.add_argument("--first", type=int, default=0, help="number of the first file")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no file later")
     parser.add_argument("--output", type=Path, help="folder for fuzz_video.json")
     options = parser.parse_args(arguments)
     logging.disable(logging.WARNING)  # what the reader has to say of so much damage
     clips = small_clips(options.clips)
-    numbers = range(options.first, options.first + options.files)
-    tally = fuzz(clips, numbers, options.seed)
-    results = _results(tally, clips)
+    which = {"seed": options.seed, "first": options.first}
+    tally = Tally() if options.output is None else _tally_before(options.output, which)
+    numbers = range(options.first, options.first + options.files)[tally.num_files :]
+    fuzz(clips, numbers, options.seed, tally=tally, budget_seconds=60 * options.minutes)
+    results = which | _results(tally, clips)
     for name, counts in results.items():
         print(f"{name}: {counts}")
     if options.output is not None:
         command = ["benchmarks.fuzz_video", f"--files {options.files} --seed {options.seed}"]
-        save(options.output, "fuzz_video", results, command)
+        save(options.output, NAME, results, command)
     return int(any(tally.bad().values()))
+
+
+def _tally_before(folder: Path, which: dict[str, int]) -> Tally:
+    """Return what an earlier run of this commit counted, or nothing."""
+    path = folder / f"{NAME}.json"
+    before = json.loads(path.read_text()) if path.is_file() else {}
+    if not (which | {"commit": source_commit()}).items() <= before.items():
+        return Tally()
+    return Tally(
+        files=Counter(before["ends"]),
+        damages=Counter(before["damages"]),
+        frames=Counter(before["frames"]),
+        findings=Counter(before["findings"]),
+        suspects=before["suspects"],
+        slowest_seconds=before["slowest_file_seconds"],
+        sha256=before["sha256"],
+    )
 
 
 def fuzz(
@@ -110,7 +142,8 @@ def fuzz(
     numbers: Sequence[int],
     seed: int,
     *,
-    budget_seconds: float | None = None,
+    tally: Tally | None = None,
+    budget_seconds: float = math.inf,
 ) -> Tally:
     """Read damaged files and judge what comes back.
 
@@ -118,17 +151,18 @@ def fuzz(
         clips: Sound files to damage.
         numbers: Which damaged files.
         seed: Of the damage and of the times.
-        budget_seconds: No further file after so many, once the worker has started; None reads all.
+        tally: What to go on counting from.
+        budget_seconds: No further file after so many, once the worker has started.
     """
-    tally = Tally()
+    tally = tally or Tally()
     with DecodeWorker(LIMITS) as worker, Oracle() as oracle:
         worker.wait()
         start = time.monotonic()
         for number in numbers:
-            if budget_seconds is not None and time.monotonic() - start > budget_seconds:
+            if time.monotonic() - start > budget_seconds:
                 break
             kind, name, data = damage(clips, number, seed)
-            tally.sha256.update(data)
+            tally.sha256 = hashlib.sha256(tally.sha256.encode() + data).hexdigest()
             rng = np.random.default_rng([seed, number, 1])
             end, answers = _read(worker, data, rng, tally)
             tally.files[end] += 1
@@ -183,7 +217,7 @@ def _results(tally: Tally, clips: Sequence[Clip]) -> dict[str, Any]:
     return {
         "clips": len(clips),
         "limits": asdict(LIMITS),
-        "files": sum(tally.damages.values()),
+        "files": tally.num_files,
         "must_be_zero": {"crashes of the parent": 0, **tally.bad()},
         "ends": dict(sorted(tally.files.items())),
         "frames": dict(sorted(tally.frames.items())),
@@ -191,7 +225,7 @@ def _results(tally: Tally, clips: Sequence[Clip]) -> dict[str, Any]:
         "damages": dict(sorted(tally.damages.items())),
         "suspects": tally.suspects,
         "slowest_file_seconds": round(tally.slowest_seconds, 2),
-        "sha256": tally.sha256.hexdigest(),
+        "sha256": tally.sha256,
     }
 
 

@@ -26,6 +26,7 @@ __all__ = [
 
 Result = TypeVar("Result")
 ROOT = Path(__file__).resolve().parents[1]
+RESULTS = "benchmarks/results"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,10 +113,11 @@ def save(folder: Path, name: str, results: dict[str, Any], arguments: Sequence[s
 
 
 def source_commit() -> str:
-    """Return the commit of the checkout, with "+changes" where files differ from it."""
+    """Return the commit of the checkout, with "+changes" where files but results differ from it."""
     git = ["git", "-C", str(ROOT)]
     commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    status = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True)
+    changed = [*git, "status", "--porcelain", "--", ".", f":!{RESULTS}"]
+    status = subprocess.run(changed, capture_output=True, text=True)
     return commit.stdout.strip() + ("+changes" if status.stdout.strip() else "")
 
 

@@ -98,6 +98,7 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("what is asked").add_argument
     add("--model", default=defaults.model, help="name or folder of the model (default: demo)")
     add("--adapter", help="folder of a LoRA adapter to put onto it")
+    add("--quantization", help="nf4 (4 bits) or int8, of the LLM (default: none)")
     add(
         "--tasks",
         type=_names,

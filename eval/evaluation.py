@@ -53,7 +53,7 @@ def load_model(settings: EvalSettings) -> "VideoLLM":
     A process of a launcher takes the GPU of its own number.
 
     Args:
-        settings: Names model, adapter, device and dtype.
+        settings: Names model, adapter, quantization, device and dtype.
 
     Raises:
         ModelError: The model or the adapter cannot be had.
@@ -66,7 +66,11 @@ def load_model(settings: EvalSettings) -> "VideoLLM":
     if device == "auto" and "LOCAL_RANK" in os.environ and torch.cuda.is_available():
         device = f"cuda:{os.environ['LOCAL_RANK']}"
     return VideoLLM.from_pretrained(
-        settings.model, adapter=settings.adapter, device=device, dtype=settings.dtype
+        settings.model,
+        adapter=settings.adapter,
+        quantization=settings.quantization,
+        device=device,
+        dtype=settings.dtype,
     )
 
 
@@ -213,6 +217,7 @@ def _claim(
             "name": settings.model,
             "adapter": settings.adapter,
             "adapter_sha256": hash_adapter(settings.adapter),
+            "quantization": settings.quantization,
             **describe_model(model),
         },
         "frames": {

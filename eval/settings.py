@@ -33,6 +33,7 @@ class EvalSettings:
     Args:
         model: Name or folder of the model.
         adapter: Folder of a LoRA adapter to load onto it, or None.
+        quantization: Of the language model: "nf4" (4 bits), "int8", or None.
         tasks: Names of benchmarks, or paths of a user's own `.jsonl` or `.yaml`; at least one.
         split: Which of a task's splits is asked; None for its own.
         limit: Questions per task, at least 1; None for as many as the task offers (toyworld: 500).
@@ -58,6 +59,7 @@ class EvalSettings:
 
     model: str = "demo"
     adapter: str | None = None
+    quantization: str | None = None
     tasks: tuple[str, ...] = ("toyworld",)
     split: str | None = None
     limit: int | None = None

@@ -66,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--model", default="demo", help="name or folder of a model (default: demo)")
+    parser.add_argument("--adapter", help="folder of a LoRA adapter to put onto it")
+    parser.add_argument("--quantization", help="nf4 (4 bits) or int8, of the LLM (default: none)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
     parser.add_argument("--host", default="127.0.0.1", help="address (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=7860, help="0 takes a free one (default: 7860)")
@@ -130,6 +132,10 @@ def _serve(options: argparse.Namespace) -> None:
         from videollm.loading import resolve_model
 
         resolve_model(options.model)
+    if options.quantization is not None:
+        from videollm.quantize import check_quantization
+
+        check_quantization(options.quantization)
     from videollm.video_worker import DecodeWorker
 
     with (
@@ -186,7 +192,12 @@ def _build(
         # imported on the worker thread: the page does not wait for transformers
         from videollm.api import VideoLLM
 
-        return VideoLLM.from_pretrained(options.model, device=options.device)
+        return VideoLLM.from_pretrained(
+            options.model,
+            adapter=options.adapter,
+            quantization=options.quantization,
+            device=options.device,
+        )
 
     engine = Engine(options.model, load, decode=decoder.load_clip)
     samples = load_samples()

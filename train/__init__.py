@@ -5,6 +5,7 @@
     classify    the encoder tells classes of video apart
     align       the projector learns the language model's words
     instruct    the language model learns to answer, by LoRA or in full
+    dpo         it learns which of two answers is wanted, by LoRA
 
 Each runs as `videollm STAGE RECIPE --key value` or `python -m videollm.train.STAGE`, and
 `accelerate launch -m videollm.train.STAGE RECIPE` on several devices. The loop is the Hugging
@@ -28,7 +29,9 @@ Face Trainer's; what is here gives it data, models, callbacks and recipes.
     classify_data, classify_sets, classify_results
                                             views to learn from and to be tested on, and scores
     toyworld_dialogues, dialogue_*          clips with dialogues for align and instruct
+    pairs, pair_collator, preference        two answers to one prompt, and TRL's trainer for dpo
     choice, frame_budget, mixture           which samples, how many frames, how much of each set
+    lengths, rows, shared_media             which samples fit together, which are about one video
     video_files, examples, collate, answer_spans
                                             real files, bad samples, packing, what is supervised
     data_check, data_findings, data_report  `videollm data check`: what is wrong before a run

@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from videollm.errors import RecipeError
 from videollm.loading import resolve_model
 from videollm.model import VideoLLMForConditionalGeneration
+from videollm.model_folder import own_weights
 from videollm.processor import VideoLLMProcessor
 from videollm.train.arguments import AlignArguments, ModelArguments
-from videollm.train.building import build_videollm
-from videollm.train.collate import PackingCollator
+from videollm.train.building import build_collator, build_videollm
 from videollm.train.decoding import DecodeArguments
 from videollm.train.dialogue_arguments import DialogueArguments
 from videollm.train.dialogue_sets import build_dialogues
 from videollm.train.parts import freeze_all_but, keep_evaluating
+from videollm.train.sharding import whole_state
 from videollm.train.stage import Run, run_stage, run_training
 from videollm.train.toyworld_data import ToyWorldScenes, WordCollator, check_frames
 from videollm.train.words import WordAlignment
@@ -65,8 +66,9 @@ def align(
         _align_words(run, model, processor, objective, data)
     else:
         _align_captions(run, model, processor, data, decoding)
+    state = whole_state(model)
     if run.args.should_save:
-        model.save_pretrained(run.args.folder)
+        model.save_pretrained(run.args.folder, state_dict=own_weights(model, state))
         processor.save_pretrained(run.args.folder)
 
 
@@ -115,7 +117,7 @@ def _align_captions(
         model._keys_to_ignore_on_save = {
             name for name in model.state_dict() if name.startswith("language_model.")
         }
-    collator = PackingCollator(processor=processor, max_length=data.max_length)
+    collator = build_collator(model, processor, data)
     run_training(run, model, collator=collator, dataset=dataset, validation=validation)
 
 

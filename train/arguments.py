@@ -56,6 +56,12 @@ class ModelArguments(EncoderArguments):
             "type of the LLM's weights; auto: bfloat16 where it is fast, float32 with tuning: full"
         ),
     )
+    attn_implementation: str | None = field(
+        default=None,
+        metadata=described(
+            "how the LLM attends: sdpa, eager, flash_attention_2 (default: the library's choice)"
+        ),
+    )
     projector_type: str = field(default="pool_mlp", metadata=described("kind of a fresh projector"))
     tokens_per_frame: int = field(
         default=16, metadata=described("visual tokens of each frame (each tubelet), when fresh")
@@ -66,10 +72,11 @@ class ModelArguments(EncoderArguments):
 class DataArguments:
     """What a run learns from."""
 
-    dataset: Literal["toyworld", "llava", "videos"] = field(
+    dataset: Literal["toyworld", "llava", "pairs", "videos"] = field(
         default="toyworld",
         metadata=described(
-            "toyworld: drawn in memory; llava: dialogues in JSON files; videos: files, no text"
+            "toyworld: drawn in memory; llava: dialogues in JSON files; pairs: wanted and unwanted "
+            "answers in JSON files; videos: files, no text"
         ),
     )
     num_frames: int = field(default=16, metadata=described("frames of a clip"))
@@ -92,8 +99,8 @@ class DataArguments:
     data_path: list[str] = field(
         default_factory=list,
         metadata=described(
-            "llava: JSON, JSONL or Parquet files, or folders of them; videos: files, folders or "
-            "lists (.txt)"
+            "llava, pairs: JSON, JSONL or Parquet files, or folders of them; videos: files, "
+            "folders or lists (.txt)"
         ),
     )
     media_folder: str | None = field(

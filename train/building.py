@@ -16,14 +16,19 @@ from videollm.errors import ModelError, RecipeError
 from videollm.llm import DEFAULT_LLM, load_tokenizer
 from videollm.loading import load_base, resolve_model
 from videollm.model import VideoLLMForConditionalGeneration
+from videollm.packing import prepare_packing
 from videollm.processor import VideoLLMProcessor
 from videollm.quantize import quantization_config
 from videollm.runtime import pick_dtype
 from videollm.train.arguments import DataArguments, EncoderArguments, ModelArguments
+from videollm.train.collate import PackingCollator, PaddingCollator
+from videollm.train.dialogue_arguments import DialogueArguments
+from videollm.train.sharding import built_whole
 from videollm.train.stage import Run
 
 __all__ = [
     "PRESETS",
+    "build_collator",
     "build_encoder",
     "build_processor",
     "build_videollm",
@@ -133,6 +138,20 @@ def vision_config(encoder: VideoMAPModel) -> VideoMAPConfig:
     return encoder.config
 
 
+def build_collator(
+    model: VideoLLMForConditionalGeneration, processor: VideoLLMProcessor, data: DialogueArguments
+) -> PackingCollator | PaddingCollator:
+    """Return what makes batches of samples, the model's attention made ready for it.
+
+    Raises:
+        ModelError: The language model cannot tell the samples of a row apart.
+    """
+    if not data.packing:
+        return PaddingCollator(processor=processor, max_length=data.max_length)
+    prepare_packing(model.language_model)
+    return PackingCollator(processor=processor, max_length=data.max_length)
+
+
 def build_processor(args: ModelArguments, data: DataArguments) -> VideoLLMProcessor:
     """Return the processor of the model that `build_videollm` returns, without its weights.
 
@@ -168,6 +187,13 @@ def build_videollm(
         RecipeError: Arguments contradict each other.
         ModelError: A model cannot be had.
     """
+    with built_whole():
+        return _build(run, args, data, quantization)
+
+
+def _build(
+    run: Run, args: ModelArguments, data: DataArguments, quantization: str | None
+) -> tuple[VideoLLMForConditionalGeneration, VideoLLMProcessor]:
     dtype = pick_dtype(args.dtype, run.args.device)
     if args.model is not None:
         if args.language_model is not None:
@@ -178,6 +204,7 @@ def build_videollm(
             quantization=quantization,
             device=run.args.device,
         )
+        _choose_attention(model, args.attn_implementation)
         _forget_paths(model)
         return model, processor
     encoder = build_encoder(args)
@@ -196,8 +223,26 @@ def build_videollm(
     processor = VideoLLMProcessor.from_config(
         model.config, load_tokenizer(name), num_frames=data.num_frames
     )
+    _choose_attention(model, args.attn_implementation)
     _forget_paths(model)
     return model, processor
+
+
+def _choose_attention(model: VideoLLMForConditionalGeneration, name: str | None) -> None:
+    """Set how the language model attends; None leaves it to the library."""
+    if name is None:
+        return
+    language_model = model.language_model
+    try:
+        language_model.set_attn_implementation(name)
+    except (ImportError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"attn_implementation: {name}: {reason}") from error
+    if language_model.config._attn_implementation != name:
+        raise ModelError(
+            f"attn_implementation: {name}: a {type(language_model).__name__} has only "
+            f"{language_model.config._attn_implementation}: leave it out"
+        )
 
 
 def _forget_paths(model: VideoLLMForConditionalGeneration) -> None:

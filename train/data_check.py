@@ -13,18 +13,23 @@ from typing import Any, NoReturn
 
 from videollm.errors import RecipeError, RequestError, VideoLLMError
 from videollm.runtime import configure_logging
-from videollm.train import align, instruct
+from videollm.train import align, dpo, instruct
 from videollm.train.arguments import ModelArguments
 from videollm.train.building import build_processor
 from videollm.train.data_findings import check_data
 from videollm.train.data_report import print_report, write_report
 from videollm.train.dialogue_arguments import DialogueArguments
+from videollm.train.dialogue_sets import check_kind
 from videollm.train.recipe import parse_recipe, stage_of
 from videollm.train.stage_arguments import StageArguments
 
 __all__ = ["main"]
 
-_GROUPS: dict[str, tuple[type[Any], ...]] = {"align": align.GROUPS, "instruct": instruct.GROUPS}
+_GROUPS: dict[str, tuple[type[Any], ...]] = {
+    "align": align.GROUPS,
+    "instruct": instruct.GROUPS,
+    "dpo": dpo.GROUPS,
+}
 
 
 class _Parser(ArgumentParser):
@@ -36,7 +41,7 @@ def _parser() -> ArgumentParser:
     parser = _Parser(
         prog="videollm data check",
         usage="videollm data check RECIPE [--output DIR] [--probe N] [--decode] [--key value ...]",
-        description="Check the data of a recipe of align or instruct. Exit code 1: more bad "
+        description="Check the data of a recipe of align, instruct or dpo. Exit code 1: more bad "
         "samples than its max_bad allows.",
         epilog="example: videollm data check mine.yaml --output runs/check",
         allow_abbrev=False,
@@ -58,11 +63,13 @@ def _run(words: Sequence[str]) -> int:
         raise RecipeError("no recipe given: videollm data check RECIPE [--output DIR]")
     stage = stage_of(rest[0]) or "instruct"
     if stage not in _GROUPS:
-        raise RecipeError(f"{rest[0]}: a recipe for {stage}; data check is for align and instruct")
+        known = ", ".join(_GROUPS)
+        raise RecipeError(f"{rest[0]}: a recipe for {stage}; data check is for {known}")
     filled, _ = parse_recipe(rest, stage=stage, groups=(*_GROUPS[stage], StageArguments))
     data = next(item for item in filled if isinstance(item, DialogueArguments))
     model = next(item for item in filled if isinstance(item, ModelArguments))
     args: StageArguments = filled[-1]
+    check_kind(data, stage)
     assert args.data_seed is not None
     output = options.output or args.folder / "data_check"
     report = check_data(

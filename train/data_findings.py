@@ -22,6 +22,7 @@ from videollm.train.dialogue_files import DialogueFiles
 from videollm.train.dialogue_records import Record
 from videollm.train.dialogue_sets import build_members
 from videollm.train.examples import BadSamples, Example
+from videollm.train.lengths import sample_tokens
 from videollm.train.mixture import Member, counts_of_pass
 
 __all__ = ["check_data"]
@@ -92,7 +93,8 @@ def check_data(
     for number, member in enumerate(members):
         if not isinstance(member.dataset, DialogueFiles):
             for place in _some_places(member):
-                found.lengths[number, place] = _row_length(member.dataset[place], processor)
+                outline = member.dataset.outline(place)
+                found.lengths[number, place] = sample_tokens(processor, outline)
     counts = [0] * len(members)
     if all(member.size for member in members):
         counts = counts_of_pass(members, law=data.mixing, temperature=data.temperature)
@@ -139,12 +141,6 @@ def _some_places(member: Member) -> range:
     return range(0, member.size, -(-member.size // _NUM_SCENES))
 
 
-def _row_length(example: Example, processor: VideoLLMProcessor) -> int:
-    dialogues = [tokenize(processor, item, example.videos) for item in example.dialogues]
-    prefix = dialogues[0].prefix_length
-    return prefix + sum(len(item.input_ids) - prefix for item in dialogues)
-
-
 def _describe(found: _Findings, number: int, count: int) -> MemberReport:
     member = found.members[number]
     if not isinstance(member.dataset, DialogueFiles):
@@ -188,7 +184,9 @@ def _draw(found: _Findings, rng: np.random.Generator) -> Iterator[tuple[str, Exa
                 except (VideoError, RequestError) as error:
                     found.bad.add(name, str(error))
                     continue
-                yield name, Example(clips, (record.dialogue,))
+                roles = [""] if record.rejected is None else [" (chosen)", " (rejected)"]
+                for role, dialogue in zip(roles, record.dialogues, strict=True):
+                    yield f"{name}{role}", Example(clips, (dialogue,))
             given += 1
 
 

@@ -19,9 +19,10 @@ __all__ = ["DialogueArguments", "MemberArguments"]
 _ALIASES = {"json_path": "data_path", "sampling_strategy": "sampling"}
 """What LLaVA-NeXT's mixture files call our keys."""
 
-
+_OF_SCENES = {"num_clips", "questions_per_clip", "families", "choice_fraction", "world_seed"}
 _FOREIGN = {
-    "llava": {"num_clips", "questions_per_clip", "families", "choice_fraction", "world_seed"},
+    "llava": _OF_SCENES,
+    "pairs": _OF_SCENES,
     "toyworld": {"data_path", "media_folder"},
 }
 
@@ -57,7 +58,8 @@ class MemberArguments:
     """One data set of a mixture.
 
     Args:
-        dataset: "llava" (files) or "toyworld"; what fits the other keys where it is left out.
+        dataset: "llava" or "pairs" (files), or "toyworld"; llava or toyworld, as the other keys
+            say, where it is left out.
         data_path: Files, folders or patterns.
         media_folder: Where their media paths start; None: that of the recipe.
         sampling: Which samples take part, see `choose`.
@@ -114,8 +116,8 @@ class MemberArguments:
 
     def _check(self, source: str, given: set[str]) -> None:
         require(
-            self.dataset in ("llava", "toyworld"),
-            f"{source}: dataset: {self.dataset!r} given, llava or toyworld allowed",
+            self.dataset in _FOREIGN,
+            f"{source}: dataset: {self.dataset!r} given, {', '.join(_FOREIGN)} allowed",
         )
         foreign = _FOREIGN[self.dataset] & given
         require(
@@ -124,7 +126,7 @@ class MemberArguments:
         )
         require(
             self.dataset == "toyworld" or bool(self.data_path),
-            f"{source}: llava needs data_path: give at least one file",
+            f"{source}: {self.dataset} needs data_path: give at least one file",
         )
         for name, (is_allowed, allowed) in _VALUES.items():
             value = getattr(self, name)
@@ -163,6 +165,27 @@ class DialogueArguments(DataArguments):
         default=0,
         metadata=described("the most visual tokens of a sample; videos get fewer frames; 0: any"),
     )
+    packing: bool = field(
+        default=True,
+        metadata=described(
+            "samples side by side in a row without padding; false: a padded row for each dialogue, "
+            "for language models that cannot tell the samples of a row apart"
+        ),
+    )
+    row_tokens: int = field(
+        default=0,
+        metadata=described(
+            "fill rows with samples up to so many tokens; batch sizes then count rows; 0: a batch "
+            "is a row of as many samples as its size"
+        ),
+    )
+    shared_questions: int = field(
+        default=1,
+        metadata=described(
+            "llava: most records about the same media that become one sample and share its "
+            "encoded frames, as many as fit into max_length; 1: each is a sample"
+        ),
+    )
 
     def __post_init__(self) -> None:
         self.mixture = _read_mixture(self.mixture)
@@ -179,6 +202,19 @@ class DialogueArguments(DataArguments):
             self.max_visual_tokens >= 0,
             f"max_visual_tokens: {self.max_visual_tokens} given, 0 or more allowed",
         )
+        require(
+            self.shared_questions >= 1,
+            f"shared_questions: {self.shared_questions} given, 1 or more allowed",
+        )
+        require(
+            self.packing or not self.row_tokens,
+            "row_tokens: rows are filled by packing: leave row_tokens out, or packing: false",
+        )
+        require(
+            self.row_tokens == 0 or self.row_tokens >= self.max_length,
+            f"row_tokens: {self.row_tokens} given; a sample may have max_length = "
+            f"{self.max_length} tokens: give that many or more, or lower max_length",
+        )
 
     @property
     def members(self) -> dict[str, MemberArguments]:
@@ -188,7 +224,8 @@ class DialogueArguments(DataArguments):
             return {name: MemberArguments.parse(name, item) for name, item in self.mixture.items()}
         if self.dataset == "toyworld":
             return {"toyworld": MemberArguments(dataset="toyworld")}
-        return {"llava": MemberArguments(dataset="llava", data_path=self.data_path)}
+        name = "pairs" if self.dataset == "pairs" else "llava"
+        return {name: MemberArguments(dataset=name, data_path=self.data_path)}
 
 
 def _read_mixture(given: dict[str, Any] | str | None) -> dict[str, Any]:

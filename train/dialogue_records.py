@@ -80,13 +80,20 @@ class Record:
         name: File and place in it, for reports.
         media: In the order of the dialogue's video parts.
         dialogue: The conversation.
+        rejected: The same one with the answer that is not wanted; None where there is no pair.
         is_stream: Whether its media are the parts of one video between its answers.
     """
 
     name: str
     media: tuple[Medium, ...]
     dialogue: Dialogue
+    rejected: Dialogue | None = None
     is_stream: bool = False
+
+    @property
+    def dialogues(self) -> tuple[Dialogue, ...]:
+        """The conversation; of a pair the wanted one first."""
+        return (self.dialogue,) if self.rejected is None else (self.dialogue, self.rejected)
 
     @property
     def kind(self) -> str:
@@ -109,6 +116,8 @@ def parse_record(name: str, value: object, media_folder: Path) -> Record:
         raise MalformedRecord(f"a {type(value).__name__} instead of a record")
     # Tables fill the fields that a record does not have with null.
     value = {key: item for key, item in value.items() if item is not None}
+    if {"chosen", "rejected"} <= value.keys() and not any(key in value for key in _CONVERSATIONS):
+        raise MalformedRecord("a pair of answers (chosen, rejected): it is for dataset: pairs")
     turns = read_turns(next((value[key] for key in _CONVERSATIONS if key in value), None))
     listed = _listed(value)
     is_stream = bool(value.get("stream")) or any(turn.time_seconds is not None for turn in turns)

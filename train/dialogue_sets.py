@@ -1,9 +1,8 @@
 """The data sets with text that a recipe names, and their mixture."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-
-from torch.utils.data import Subset
 
 from videollm.errors import DataError, RecipeError
 from videollm.processor import VideoLLMProcessor
@@ -12,28 +11,56 @@ from videollm.train.decoding import DecodeArguments
 from videollm.train.dialogue_arguments import DialogueArguments, MemberArguments
 from videollm.train.dialogue_files import DialogueFiles
 from videollm.train.dialogue_lists import find_lists
-from videollm.train.examples import BadSamples, Example
+from videollm.train.dialogue_records import parse_record
+from videollm.train.examples import BadSamples, DialogueSet
 from videollm.train.frame_budget import FrameBudget
+from videollm.train.lengths import sample_tokens
 from videollm.train.mixture import Member, Mixture, counts_of_pass
+from videollm.train.pairs import parse_pair
+from videollm.train.rows import Rows
 from videollm.train.stage import Run
 from videollm.train.toyworld_dialogues import ToyWorldDialogues
 
-__all__ = ["build_dialogues", "build_members", "build_mixture"]
+__all__ = ["build_dialogues", "build_members", "build_mixture", "check_kind"]
+
+
+def check_kind(data: DialogueArguments, stage: str) -> None:
+    """Refuse data that a stage does not learn from: dpo takes pairs of answers, others none.
+
+    Raises:
+        RecipeError: A data set is of the other kind.
+    """
+    kinds = {member.dataset for member in data.members.values()}
+    if stage == "dpo" and kinds != {"pairs"}:
+        raise RecipeError(
+            f"dataset: {', '.join(sorted(kinds - {'pairs'}))}: dpo learns from pairs of answers: "
+            "use dataset: pairs with data_path"
+        )
+    if stage != "dpo" and "pairs" in kinds:
+        raise RecipeError(f"dataset: pairs is for dpo, not for {stage}: use dataset: llava")
 
 
 def build_dialogues(
     run: Run, data: DialogueArguments, decoding: DecodeArguments, processor: VideoLLMProcessor
-) -> tuple[ToyWorldDialogues | Mixture, ToyWorldDialogues | None]:
+) -> tuple[ToyWorldDialogues | Mixture | Rows, ToyWorldDialogues | None]:
     """Return the training dialogues, and those to evaluate on where the recipe asks for some.
 
     Raises:
-        RecipeError: The data set holds no text.
+        RecipeError: The data set holds no text, or two orders are asked for.
         DataError: The data cannot be used.
     """
+    check_kind(data, run.stage)
     validation = None
     if data.validation_clips:
         validation = _toy_dialogues("val", data.validation_clips, data, processor)
-    if data.dataset == "toyworld" and not data.mixture:
+    is_grouped = run.args.train_sampling_strategy == "group_by_length"
+    if data.row_tokens and is_grouped:
+        raise RecipeError(
+            "row_tokens and train_sampling_strategy: group_by_length: filled rows are of about one "
+            "length already: leave one of them out"
+        )
+    by_length = data.row_tokens or is_grouped
+    if data.dataset == "toyworld" and not data.mixture and not by_length:
         return _toy_dialogues("train", data.num_clips, data, processor), validation
     assert run.args.data_seed is not None
     bad = BadSamples(run.args.folder, num_samples=0, max_share=data.max_bad)
@@ -45,7 +72,11 @@ def build_dialogues(
         decode_seconds=decoding.decode_seconds,
     )
     bad.check()
-    return build_mixture(members, data, seed=run.args.data_seed), validation
+    mixture = build_mixture(members, data, seed=run.args.data_seed)
+    if data.row_tokens:
+        rows = Rows(mixture, max_tokens=data.row_tokens, seed=run.args.data_seed)
+        return rows, validation
+    return mixture, validation
 
 
 def build_members(
@@ -73,11 +104,11 @@ def build_members(
         raise RecipeError("dataset: videos have no text; use toyworld or llava")
     members = []
     for name, member in data.members.items():
-        dataset: DialogueFiles | ToyWorldDialogues | Subset[Example]
+        dataset: DialogueSet
         if member.dataset == "toyworld":
-            toys = _toy_dialogues("train", data.num_clips, data, processor, member)
-            chosen = choose(member.sampling, len(toys), seed)
-            dataset = toys if len(chosen) == len(toys) else Subset(toys, chosen)
+            num_clips = member.num_clips or data.num_clips
+            chosen = choose(member.sampling, num_clips, seed)
+            dataset = _toy_dialogues("train", num_clips, data, processor, member, chosen)
         else:
             dataset = _files(
                 member, data, processor, bad=bad, seed=seed, decode_seconds=decode_seconds
@@ -89,6 +120,7 @@ def build_members(
                 size=len(dataset),
                 weight=member.weight,
                 repeat=member.repeat,
+                tokens=partial(_tokens_of, dataset, processor),
             )
         )
     return members
@@ -108,6 +140,10 @@ def build_mixture(members: Sequence[Member], data: DialogueArguments, *, seed: i
     return Mixture(members, counts, seed=seed)
 
 
+def _tokens_of(dataset: DialogueSet, processor: VideoLLMProcessor, index: int) -> int:
+    return sample_tokens(processor, dataset.outline(index))
+
+
 def _files(
     member: MemberArguments,
     data: DialogueArguments,
@@ -120,6 +156,7 @@ def _files(
     folder = member.media_folder or data.media_folder
     return DialogueFiles(
         find_lists(member.data_path),
+        parse=parse_pair if member.dataset == "pairs" else parse_record,
         media_folder=Path(folder) if folder else None,
         processor=processor,
         frames=FrameBudget(
@@ -135,6 +172,7 @@ def _files(
         sampling=member.sampling,
         seed=seed,
         decode_seconds=decode_seconds,
+        shared_questions=data.shared_questions,
     )
 
 
@@ -144,12 +182,13 @@ def _toy_dialogues(
     data: DialogueArguments,
     processor: VideoLLMProcessor,
     member: MemberArguments | None = None,
+    chosen: Sequence[int] | None = None,
 ) -> ToyWorldDialogues:
     """Return scenes of a split, as the recipe says where a member of a mixture says nothing."""
     own = member or MemberArguments()
     return ToyWorldDialogues(
         split,
-        num_clips=own.num_clips or num_clips,
+        num_clips=num_clips,
         seed=data.world_seed if own.world_seed is None else own.world_seed,
         image_size=processor.image_size,
         num_frames=data.num_frames,
@@ -158,4 +197,5 @@ def _toy_dialogues(
         choice_fraction=(
             data.choice_fraction if own.choice_fraction is None else own.choice_fraction
         ),
+        chosen=chosen,
     )

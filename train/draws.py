@@ -56,8 +56,11 @@ class DrawSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         first, skipped = divmod(self.epoch * self.length, self.num_samples)
-        draws = chain.from_iterable(self._draws_of_pass(number) for number in count(first))
-        yield from islice(draws, skipped, skipped + self.length)
+        yield from islice(self.forever(first), skipped, skipped + self.length)
+
+    def forever(self, first: int = 0) -> Iterator[int]:
+        """Yield the draws of all passes from one on."""
+        return chain.from_iterable(self._draws_of_pass(number) for number in count(first))
 
     def _draws_of_pass(self, number: int) -> Iterator[int]:
         order = np.random.default_rng([self.seed, number]).permutation(self.num_samples)

@@ -10,11 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from torch.utils.data import Dataset
+
 from videollm.clip import Clip
 from videollm.errors import DataError, RequestError, VideoError
 from videollm.processor import Message
 
-__all__ = ["BadSamples", "Dialogue", "Example", "first_readable", "question_and_answer"]
+__all__ = [
+    "BadSamples",
+    "Dialogue",
+    "DialogueSet",
+    "Example",
+    "first_readable",
+    "question_and_answer",
+    "readable",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +47,25 @@ class Example:
 
     videos: tuple[Clip, ...]
     dialogues: tuple[Dialogue, ...]
+
+
+class DialogueSet(Dataset[Example]):
+    """Samples with text; `dataset[index]` is the sample there, or one that stands in for it."""
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        raise NotImplementedError
+
+    def read(self, index: int) -> Example | None:
+        """Return the sample at `index`, or None where it is bad and was recorded."""
+        return self[index]
+
+    def outline(self, index: int) -> Example:
+        """Return the sample at `index` with black clips of the most frames that it may have.
+
+        Nothing is decoded; it serves to count tokens.
+        """
+        raise NotImplementedError
 
 
 def question_and_answer(question: str, answer: str) -> Dialogue:
@@ -131,12 +160,26 @@ def first_readable(
     """
     for step in range(len(samples)):
         sample = samples[(index + step) % len(samples)]
-        if name(sample) in bad:
-            continue
-        try:
-            return sample, load(sample)
-        except (VideoError, RequestError) as error:
-            logger.warning("skipped %s: %s", name(sample), error)
-            bad.add(name(sample), str(error))
-            bad.check()
+        loaded = readable(sample, load=load, name=name, bad=bad)
+        if loaded is not None:
+            return sample, loaded
     raise DataError(f"not one of {len(samples)} samples can be used; see {bad.path}")
+
+
+def readable(
+    sample: Item, *, load: Callable[[Item], Loaded], name: Callable[[Item], str], bad: BadSamples
+) -> Loaded | None:
+    """Return what a sample loads, or None where it cannot be loaded, which is recorded.
+
+    Raises:
+        DataError: Too many samples are bad.
+    """
+    if name(sample) in bad:
+        return None
+    try:
+        return load(sample)
+    except (VideoError, RequestError) as error:
+        logger.warning("skipped %s: %s", name(sample), error)
+        bad.add(name(sample), str(error))
+        bad.check()
+    return None

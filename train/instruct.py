@@ -16,15 +16,13 @@ from videollm.errors import RecipeError
 from videollm.processor import VideoLLMProcessor
 from videollm.train.adapter_arguments import AdapterArguments
 from videollm.train.arguments import HeldOutArguments, ModelArguments
-from videollm.train.building import build_videollm
-from videollm.train.collate import PackingCollator
+from videollm.train.building import build_collator, build_videollm
 from videollm.train.decoding import DecodeArguments
 from videollm.train.dialogue_arguments import DialogueArguments
 from videollm.train.dialogue_sets import build_dialogues
 from videollm.train.examples import Example
 from videollm.train.held_out import HeldOutAnswers, held_out_questions
-from videollm.train.run_card import write_run_card
-from videollm.train.sharding import whole_state
+from videollm.train.run_card import write_tuned
 from videollm.train.stage import Run, run_stage, run_training
 from videollm.train.tuning import model_arguments, prepare_tuning
 
@@ -71,7 +69,7 @@ def instruct(
     text_model = model.config.text_model
     tuning = prepare_tuning(run, model, model_args, adapter)
     run.args.prediction_loss_only = True
-    collator = PackingCollator(processor=processor, max_length=data.max_length)
+    collator = build_collator(model, processor, data)
     run_training(
         run,
         tuning.trained,
@@ -80,17 +78,7 @@ def instruct(
         validation=validation,
         callbacks=_watchers(run, held_out, validation, processor),
     )
-    state = whole_state(tuning.trained)
-    if run.args.should_save:
-        tuning.save(run.args.folder, state)
-        processor.save_pretrained(run.args.folder)
-        write_run_card(
-            run,
-            model,
-            text_model=text_model,
-            adapter=tuning.description,
-            license_name=adapter.license,
-        )
+    write_tuned(run, tuning, model, processor, text_model=text_model, license_name=adapter.license)
 
 
 def _watchers(

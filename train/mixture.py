@@ -6,16 +6,15 @@ the samples that an uninterrupted one would have seen.
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
-from torch.utils.data import Dataset
 
 from videollm.errors import RecipeError
 from videollm.train.draws import FreshDraws
-from videollm.train.examples import Example
+from videollm.train.examples import DialogueSet, Example
 
 __all__ = ["MIXING_LAWS", "Member", "Mixture", "counts_of_pass"]
 
@@ -32,13 +31,15 @@ class Member:
         size: How many it has; at least 1 to be drawn from.
         weight: Its share of a pass relative to the others' weights, above 0.
         repeat: How often a pass holds each of its samples, where the law is "size".
+        tokens: Most tokens of a sample by its index, where an order goes by lengths.
     """
 
     name: str
-    dataset: Dataset[Example]
+    dataset: DialogueSet
     size: int
     weight: float = 1.0
     repeat: int = 1
+    tokens: Callable[[int], int] | None = None
 
 
 def counts_of_pass(members: Sequence[Member], *, law: str, temperature: float = 1.0) -> list[int]:
@@ -94,6 +95,7 @@ class Mixture(FreshDraws[Example]):
     def __init__(self, members: Sequence[Member], counts: Sequence[int], *, seed: int) -> None:
         self.members = list(members)
         self.counts = list(counts)
+        self._tokens: dict[tuple[int, int], int] = {}
         self._starts = [0, *accumulate(self.counts)]
         self._orders = [
             np.random.default_rng([seed, number]).permutation(member.size)
@@ -115,3 +117,17 @@ class Mixture(FreshDraws[Example]):
         """Return the sample of a draw."""
         member, index = self.place(draw)
         return self.members[member].dataset[index]
+
+    def read(self, draw: int) -> Example | None:
+        """Return the sample of a draw, or None where it is bad and was recorded."""
+        member, index = self.place(draw)
+        return self.members[member].dataset.read(index)
+
+    def tokens(self, draw: int) -> int:
+        """Return the most tokens that the sample of a draw may have; nothing is decoded."""
+        member, index = self.place(draw)
+        if (member, index) not in self._tokens:
+            count = self.members[member].tokens
+            assert count is not None
+            self._tokens[member, index] = count(index)
+        return self._tokens[member, index]

@@ -13,7 +13,11 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
 from transformers import Trainer
 
+from videollm.errors import RecipeError
 from videollm.train.draws import DrawSampler, FreshDraws
+from videollm.train.lengths import LengthGroupSampler
+from videollm.train.mixture import Mixture
+from videollm.train.rows import Rows
 from videollm.train.stage_arguments import StageArguments
 
 __all__ = [
@@ -159,15 +163,25 @@ class PartsTrainer(Trainer):
         inputs = super()._prepare_inputs(inputs)
         return inputs if self._complete is None else self._complete(inputs)
 
-    def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int] | None:
+    def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[Any] | None:
         dataset = self.train_dataset if train_dataset is None else train_dataset
-        if isinstance(dataset, FreshDraws):
-            assert isinstance(self.args, StageArguments)
-            assert self.args.data_seed is not None
-            return DrawSampler(
-                len(dataset), self.args.data_seed, batch_size=self.args.samples_per_step
+        assert isinstance(self.args, StageArguments)
+        seed, batch_size = self.args.data_seed, self.args.samples_per_step
+        assert seed is not None
+        if isinstance(dataset, Rows):
+            return dataset.sampler(batch_size)
+        if self.args.train_sampling_strategy == "group_by_length":
+            if not isinstance(dataset, Mixture):
+                raise RecipeError(
+                    "train_sampling_strategy: group_by_length: these samples have no lengths; "
+                    "leave it out"
+                )
+            return LengthGroupSampler(
+                len(dataset), seed, tokens=dataset.tokens, batch_size=batch_size
             )
-        sampler: Sampler[int] | None = super()._get_train_sampler(train_dataset)
+        if isinstance(dataset, FreshDraws):
+            return DrawSampler(len(dataset), seed, batch_size=batch_size)
+        sampler: Sampler[Any] | None = super()._get_train_sampler(train_dataset)
         return sampler
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:

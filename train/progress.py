@@ -18,6 +18,7 @@ from transformers import (
 )
 from transformers.trainer_pt_utils import distributed_concat
 
+from videollm.packing import is_packed, sequences_of_spans
 from videollm.runtime import peak_rss_bytes
 from videollm.train.stage_arguments import StageArguments
 
@@ -25,6 +26,7 @@ __all__ = ["ProgressBar", "ProgressLines", "Throughput", "describe_record"]
 
 _UNITS = {
     "samples_per_second": "samples/s",
+    "dialogues_per_second": "dialogues/s",
     "tokens_per_second": "tokens/s",
     "peak_memory_gib": "GiB at most",
     "minutes_left": "min left",
@@ -35,13 +37,14 @@ _UNSAID = frozenset({"epoch", "total_flos", "step", *_UNITS})
 class Throughput(TrainerCallback):
     """Add speed, memory and the time left to every record of a loss.
 
-    `samples_per_second` and `tokens_per_second` (places of `input_ids`, padding included; left out
-    where a model reads none) are of all processes, since the last record; `peak_memory_gib` is this
-    process's, on its device; `minutes_left` follows from the speed since the run began or went on.
+    `samples_per_second` (of what a batch size counts), `tokens_per_second` (places of `input_ids`,
+    padding included) and `dialogues_per_second` (both left out where a model reads no text) are of
+    all processes, since the last record; `peak_memory_gib` is this process's, on its device;
+    `minutes_left` follows from the speed since the run began or went on.
     """
 
     def __init__(self) -> None:
-        self._tokens = 0
+        self._counts = [0, 0]
         self._handle: Any = None
 
     def on_train_begin(
@@ -74,17 +77,18 @@ class Throughput(TrainerCallback):
         seconds = max(now - self._seconds, 1e-9)
         steps = step - self._step
         logs["samples_per_second"] = round(steps * args.samples_per_step / seconds, 3)
-        tokens = self._tokens
+        counts = self._counts
         if args.world_size > 1:
-            counts = torch.tensor([tokens], device=args.device)
-            tokens = int(distributed_concat(counts).sum())
-        if tokens:
-            logs["tokens_per_second"] = round(tokens / seconds, 1)
+            everywhere = distributed_concat(torch.tensor([counts], device=args.device))
+            counts = everywhere.sum(dim=0).tolist()
+        for name, number in zip(("tokens", "dialogues"), counts, strict=True):
+            if number:
+                logs[f"{name}_per_second"] = round(number / seconds, 2)
         logs["peak_memory_gib"] = round(_peak_memory(args.device) / 2**30, 3)
         done = max(step - self._first_step, 1)
         left = (state.max_steps - step) * (now - self._first_seconds) / done
         logs["minutes_left"] = round(left / 60, 2)
-        self._step, self._seconds, self._tokens = step, now, 0
+        self._step, self._seconds, self._counts = step, now, [0, 0]
 
     def on_train_end(
         self,
@@ -97,9 +101,13 @@ class Throughput(TrainerCallback):
         self._handle.remove()
 
     def _count(self, module: nn.Module, inputs: object, named: Mapping[str, object]) -> None:
-        tokens = named.get("input_ids")
+        tokens, mask = named.get("input_ids"), named.get("attention_mask")
         if module.training and isinstance(tokens, Tensor):
-            self._tokens += tokens.numel()
+            self._counts[0] += tokens.numel()
+            if isinstance(mask, Tensor) and is_packed(mask):
+                self._counts[1] += len(sequences_of_spans(mask))
+            else:
+                self._counts[1] += len(tokens)
 
 
 class ProgressBar(ProgressCallback):

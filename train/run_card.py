@@ -1,4 +1,4 @@
-"""The model card of a finished run: data, settings, seed, code, hardware, time and losses."""
+"""What a run leaves: the tuned model, and its card with data, settings, code, time and losses."""
 
 import subprocess
 from pathlib import Path
@@ -6,12 +6,15 @@ from typing import Any
 
 from videollm.card import describe_model, table, write_card
 from videollm.model import VideoLLMForConditionalGeneration
+from videollm.processor import VideoLLMProcessor
 from videollm.runtime import environment_report
 from videollm.train.callbacks import read_metrics
 from videollm.train.recipe import RECIPE_FILE
+from videollm.train.sharding import whole_state
 from videollm.train.stage import Run
+from videollm.train.tuning import Tuning
 
-__all__ = ["write_run_card"]
+__all__ = ["write_run_card", "write_tuned"]
 
 _DATA_KEYS = (
     "dataset",
@@ -25,6 +28,7 @@ _DATA_KEYS = (
 )
 _SETTING_KEYS = (
     "tuning",
+    "beta",
     "lora_rank",
     "lora_alpha",
     "lora_dropout",
@@ -46,6 +50,35 @@ _SETTING_KEYS = (
     "gradient_accumulation_steps",
     "seed",
 )
+
+
+def write_tuned(
+    run: Run,
+    tuning: Tuning,
+    model: VideoLLMForConditionalGeneration,
+    processor: VideoLLMProcessor,
+    *,
+    text_model: str | None,
+    license_name: str | None,
+) -> None:
+    """Write the model that a run has tuned, its processor and its card; all processes call it.
+
+    Args:
+        run: The finished run.
+        tuning: What has learnt.
+        model: Its model.
+        processor: That of the model.
+        text_model: As `write_run_card` takes it.
+        license_name: Likewise.
+    """
+    state = whole_state(tuning.trained)
+    if not run.args.should_save:
+        return
+    tuning.save(run.args.folder, state)
+    processor.save_pretrained(run.args.folder)
+    write_run_card(
+        run, model, text_model=text_model, adapter=tuning.description, license_name=license_name
+    )
 
 
 def write_run_card(
@@ -98,11 +131,12 @@ def _facts(run: Run) -> list[tuple[str, object]]:
     report = environment_report()
     records = [record for record in read_metrics(run.args.folder) if "loss" in record]
     validation = [r["eval_loss"] for r in read_metrics(run.args.folder) if "eval_loss" in r]
+    counted = "rows" if run.values.get("row_tokens") else "samples"
     facts: list[tuple[str, object]] = [("stage", f"videollm {run.stage}")]
     if records:
         facts += [
             ("steps", records[-1]["step"]),
-            ("samples a step", run.args.samples_per_step),
+            (f"{counted} a step", run.args.samples_per_step),
             ("first logged loss", f"{records[0]['loss']:.4f}"),
             ("last logged loss", f"{records[-1]['loss']:.4f}"),
             ("training time", f"{_minutes(run, records):.1f} minutes"),

@@ -150,6 +150,7 @@ def run_training(
     clips_per_sample: int = 1,
     callbacks: Sequence[TrainerCallback] = (),
     metrics: Callable[[EvalPrediction], dict[str, float]] | None = None,
+    build_trainer: Callable[..., PartsTrainer] = PartsTrainer,
 ) -> None:
     """Train a model in place, from the run's checkpoint where there is one.
 
@@ -166,6 +167,7 @@ def run_training(
         clips_per_sample: What a sample counts as where rates scale with the global batch.
         callbacks: What watches this run beside the usual ones.
         metrics: From validation predictions to numbers to log.
+        build_trainer: Called with the arguments of a `PartsTrainer`.
     """
     apply_batch_settings(
         run.args, num_samples=len(cast(Sized, dataset)), clips_per_sample=clips_per_sample
@@ -173,7 +175,7 @@ def run_training(
     if run.args.should_save:
         write_recipe(run.args.folder, stage=run.stage, values=run.values)
         set_aside_incomplete(run.args.folder)
-    trainer = PartsTrainer(
+    trainer = build_trainer(
         model=model,
         args=run.args,
         data_collator=collator,

@@ -64,6 +64,11 @@ class StageArguments(TrainingArguments):
         for name in ("remove_unused_columns", "logging_nan_inf_filter"):
             require(not getattr(self, name), f"{name}: only false is allowed here; leave it out")
         require(
+            self.train_sampling_strategy in ("random", "group_by_length"),
+            f"train_sampling_strategy: {self.train_sampling_strategy} given, random or "
+            "group_by_length allowed",
+        )
+        require(
             self.save_total_limit is None or self.save_total_limit >= 2,
             f"save_total_limit: {self.save_total_limit} given, 2 or more allowed: while the newest "
             "checkpoint is being written the one before is the only complete one",
@@ -71,6 +76,12 @@ class StageArguments(TrainingArguments):
         require(
             self.resume_from_checkpoint is None,
             "resume_from_checkpoint: not read here; use resume: auto, never or a folder",
+        )
+        require(
+            not self.use_liger_kernel,
+            "use_liger_kernel: its kernels are put in by model type, and it knows none of ours, so "
+            "nothing would change: leave it out (the loss here is already computed for supervised "
+            "positions alone)",
         )
         require(
             0 < self.layer_decay <= 1,

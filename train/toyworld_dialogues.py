@@ -2,20 +2,21 @@
 
 from collections.abc import Sequence
 
-from torch.utils.data import Dataset
+import torch
 
+from videollm.clip import Clip
 from videollm.errors import DataError
-from videollm.toyworld.questions import make_questions
-from videollm.toyworld.render import render_frames
-from videollm.toyworld.scene import make_scene
-from videollm.train.examples import Example, question_and_answer
+from videollm.toyworld.questions import Question, make_questions
+from videollm.toyworld.render import render_frames, uniform_times
+from videollm.toyworld.scene import Scene, make_scene
+from videollm.train.examples import DialogueSet, Example, question_and_answer
 
 __all__ = ["ToyWorldDialogues"]
 
 _MAX_SCENES = 1000
 
 
-class ToyWorldDialogues(Dataset[Example]):
+class ToyWorldDialogues(DialogueSet):
     """Scenes of a split with questions; sample i is the same whenever it is asked for.
 
     Args:
@@ -27,6 +28,7 @@ class ToyWorldDialogues(Dataset[Example]):
         questions: Questions of a clip, at most.
         families: Question families; empty for all but captions.
         choice_fraction: Share of multiple-choice questions, 0 to 1.
+        chosen: The scenes that take part; None: all.
     """
 
     def __init__(
@@ -40,9 +42,11 @@ class ToyWorldDialogues(Dataset[Example]):
         questions: int,
         families: Sequence[str] = (),
         choice_fraction: float = 0.0,
+        chosen: Sequence[int] | None = None,
     ) -> None:
         self.split = split
         self.num_clips = num_clips
+        self.chosen = range(num_clips) if chosen is None else chosen
         self.seed = seed
         self.image_size = image_size
         self.num_frames = num_frames
@@ -51,7 +55,7 @@ class ToyWorldDialogues(Dataset[Example]):
         self.choice_fraction = choice_fraction
 
     def __len__(self) -> int:
-        return self.num_clips
+        return len(self.chosen)
 
     def __getitem__(self, index: int) -> Example:
         """Return scene `index`, or the next one about which there is something to ask.
@@ -60,9 +64,21 @@ class ToyWorldDialogues(Dataset[Example]):
             DataError: The families have no question about any of many scenes.
             IndexError: `index` is beyond the length.
         """
-        if not 0 <= index < self.num_clips:
+        scene, questions = self._ask(index)
+        clip = render_frames(scene, size=self.image_size, num_frames=self.num_frames)
+        return _example(clip, questions)
+
+    def outline(self, index: int) -> Example:
+        """Return the sample at `index` with a black clip."""
+        times = torch.from_numpy(uniform_times(self.num_frames))
+        black = torch.zeros(len(times), 3, 1, 1, dtype=torch.uint8)
+        return _example(Clip(black, times), self._ask(index)[1])
+
+    def _ask(self, index: int) -> tuple[Scene, list[Question]]:
+        if not 0 <= index < len(self):
             raise IndexError(index)
-        for number in range(index, index + _MAX_SCENES):
+        first = self.chosen[index]
+        for number in range(first, first + _MAX_SCENES):
             scene = make_scene(self.split, number, self.seed)
             questions = make_questions(
                 scene,
@@ -73,7 +89,9 @@ class ToyWorldDialogues(Dataset[Example]):
                 choice_fraction=self.choice_fraction,
             )
             if questions:
-                clip = render_frames(scene, size=self.image_size, num_frames=self.num_frames)
-                asked = tuple(question_and_answer(item.prompt, item.answer) for item in questions)
-                return Example((clip,), asked)
+                return scene, questions
         raise DataError(f"families: {self.families} ask nothing about {_MAX_SCENES} scenes")
+
+
+def _example(clip: Clip, questions: Sequence[Question]) -> Example:
+    return Example((clip,), tuple(question_and_answer(one.prompt, one.answer) for one in questions))

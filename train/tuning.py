@@ -134,7 +134,7 @@ def prepare_tuning(
     """Return a model of which the right parts learn; the rest is frozen and keeps evaluating.
 
     Args:
-        run: The run; a setting that has no effect here is refused.
+        run: The run.
         model: As `build_videollm` returned it, an earlier adapter not yet on it.
         model_args: Where it came from. An adapter there goes on; with `tuning: full` it is
             merged first.
@@ -144,12 +144,6 @@ def prepare_tuning(
         RecipeError: Arguments contradict each other or the earlier adapter.
         ModelError: The earlier adapter does not fit.
     """
-    if run.args.use_liger_kernel:
-        raise RecipeError(
-            "use_liger_kernel: its kernels are put in by model type, and a VideoLLM is none that "
-            "it knows, so nothing would change: leave it out (the loss here is already computed "
-            "for supervised positions alone)"
-        )
     source = None if model_args.model is None else resolve_model(model_args.model)
     prepared: Tuning
     if tuning.tuning == "full":

@@ -82,6 +82,8 @@ class WordAlignment(nn.Module):
     ) -> None:
         super().__init__()
         self.vision_model = model.vision_model
+        # What weights are shared by (FSDP): a layer.
+        self._no_split_modules = model.vision_model._no_split_modules
         self.projector = model.projector
         self.norm_weight = norm_weight
         embedding = model.get_input_embeddings()

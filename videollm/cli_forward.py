@@ -100,6 +100,13 @@ PROGRAMS = (
         summary="Teach the whole model to answer, with LoRA.",
         example="Example: videollm instruct RECIPE --learning_rate 2.0e-4 --output_dir runs/lora",
     ),
+    Program(
+        name="dpo",
+        module="videollm.train.dpo",
+        extra="dpo",
+        summary="Teach a model which of two answers is wanted.",
+        example="Example: videollm dpo RECIPE --model runs/mine --output_dir runs/preferred",
+    ),
 )
 
 

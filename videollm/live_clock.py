@@ -6,11 +6,7 @@ camera sets its clock. Where they cannot be believed, the time that passed here 
 
 from fractions import Fraction
 
-from videollm.video_track import TIME_TOLERANCE_SECONDS
-
-__all__ = ["LiveClock", "rounding_seconds"]
-
-MAX_ROUNDING_SECONDS = 0.0009
+__all__ = ["LiveClock"]
 
 MAX_JUMP_SECONDS = 10.0
 """How far ahead of the time that passed here a stamp may be: buffers come in bursts."""
@@ -74,14 +70,3 @@ class LiveClock:
         """Let a stamp mean a time from now on."""
         self._origin, self._base_seconds = stamp, seconds
         return seconds
-
-
-def rounding_seconds(time_base: Fraction, step_seconds: float) -> float:
-    """Return how far a stamp may fall short of the time that was meant, in seconds.
-
-    Args:
-        time_base: Seconds per tick of a stamp.
-        step_seconds: Time between frames.
-    """
-    rounding = min(0.9 * float(time_base), MAX_ROUNDING_SECONDS, step_seconds / 4)
-    return rounding + TIME_TOLERANCE_SECONDS

@@ -26,9 +26,11 @@ from videollm.errors import (
     VideoError,
 )
 from videollm.live_buffer import FrameBuffer, LiveFrame
-from videollm.live_clock import LiveClock, rounding_seconds
+from videollm.live_clock import LiveClock
 from videollm.live_source import DeviceSource
+from videollm.video_clock import rounding_seconds
 from videollm.video_container import open_container, read_packets, video_stream_of
+from videollm.video_crop import stated_crop
 from videollm.video_facts import stream_facts
 from videollm.video_picture import Painter, frame_geometry
 from videollm.video_source import DEFAULT_TIMEOUT_SECONDS, MediaSource
@@ -222,7 +224,7 @@ class LiveReader(threading.Thread):
         )
 
     def _begin(self, frame: VideoFrame, stream: VideoStream) -> None:
-        geometry = frame_geometry(frame, stream.sample_aspect_ratio)
+        geometry = frame_geometry(frame, stream.sample_aspect_ratio, stated_crop(stream))
         rate = stream.average_rate or stream.guessed_rate
         self._painter = Painter(geometry, self._source.name)
         self._started_wall_seconds = time.time()

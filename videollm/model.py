@@ -18,12 +18,15 @@ from transformers.modeling_utils import PreTrainedModel
 from videollm.config import VideoLLMConfig, add_video_token
 from videollm.encoder.config import VideoMAPConfig
 from videollm.encoder.videomap import VideoMAPModel
+from videollm.encoding import blank_video, encode_by_length
 from videollm.fusion import fuse_visual_tokens
 from videollm.llm import load_language_model, load_tokenizer
 from videollm.loss import supervised_loss
 from videollm.model_folder import load_own_weights, own_weights
+from videollm.packing import decode
 from videollm.projector import build_projector
 from videollm.quantize import is_quantized, mark_quantized, sparing
+from videollm.visual_passes import encode_in_step
 
 __all__ = ["VideoLLMForConditionalGeneration"]
 
@@ -68,35 +71,17 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def encode_videos(
         self, pixel_values: Tensor, frame_counts: Tensor | None = None
     ) -> list[Tensor]:
-        """Return each video's features (T, N, D).
-
-        Videos of equal length are encoded together, others apart: padding never enters. Without
-        gradients a frame-causal encoder reads in chunks, which bounds what it holds at once.
+        """Return each video's features (T, N, D), see `encode_by_length`.
 
         Args:
             pixel_values: (V, frames, C, height, width), float; frames beyond a video's own
                 count are padding.
             frame_counts: (V,), frames of each video; None: all.
         """
-        lengths = [pixel_values.shape[1]] * pixel_values.shape[0]
-        if frame_counts is not None:
-            lengths = frame_counts.tolist()
-        vision = self.config.vision
-        in_chunks = vision.scan_mode == "frame_causal" and not torch.is_grad_enabled()
-        features: dict[int, Tensor] = {}
-        for length in sorted(set(lengths)):
-            rows = [row for row, own in enumerate(lengths) if own == length]
-            clips = pixel_values[rows, :length]
-            if in_chunks:
-                by_frame = self.vision_model.encode_chunked(clips)
-            else:
-                encoded = self.vision_model(clips).last_hidden_state
-                by_frame = encoded.unflatten(1, (length // vision.tubelet_size, -1))
-            features |= dict(zip(rows, by_frame, strict=True))
-        return [features[row] for row in range(len(lengths))]
+        return encode_by_length(self.vision_model, pixel_values, frame_counts)
 
     def project(self, features: Tensor) -> Tensor:
-        """Return visual tokens (T, K, H) of one video's features (T, N, D)."""
+        """Return visual tokens (T, K, H) of frames' features (T, N, D)."""
         return self.projector(features)
 
     def embed(
@@ -123,10 +108,15 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
             video_features = self.encode_videos(pixel_values, frame_counts)
         visual = None
         if video_features:
-            visual = torch.cat([self.project(video).flatten(0, 1) for video in video_features])
-        return fuse_visual_tokens(
+            visual = self.project(torch.cat(video_features)).flatten(0, 1)
+        embedded = fuse_visual_tokens(
             self.get_input_embeddings(), input_ids, visual, self.config.video_token_id
         )
+        if visual is None and self.training:
+            # Processes that share weights or gradients wait for each other in these parts.
+            [blank] = self.encode_videos(blank_video(self.config.vision).to(embedded.device))
+            embedded = embedded + 0 * self.project(blank).sum().to(embedded.dtype)
+        return embedded
 
     def forward(
         self,
@@ -146,7 +136,8 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
         Args:
             input_ids: (B, L), with one placeholder for each visual token.
-            attention_mask: (B, L) padding mask, or (B, 1, L, L) bool, true = attend.
+            attention_mask: (B, L) padding mask, or (B, 1, L, L) bool, true = attend; or for a
+                packed row (B = 1) its spans, see `videollm.packing`.
             position_ids: (B, L).
             pixel_values: (V, frames, C, height, width), all rows' videos in order.
             frame_counts: (V,), frames of each video.
@@ -164,14 +155,14 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if inputs_embeds is None:
             if input_ids is None:
                 raise ValueError("give input_ids or inputs_embeds")
+            if labels is not None and video_features is None:
+                video_features = encode_in_step(self.vision_model, pixel_values, frame_counts)
+                pixel_values = None
             inputs_embeds = self.embed(input_ids, pixel_values, frame_counts, video_features)
         if labels is not None:
-            hidden = self.language_model.get_decoder()(
-                inputs_embeds=inputs_embeds,
-                attention_mask=attention_mask,
-                position_ids=position_ids,
-                use_cache=False,
-            ).last_hidden_state
+            hidden = decode(
+                self.language_model.get_decoder(), inputs_embeds, attention_mask, position_ids
+            )
             loss, logits = supervised_loss(
                 hidden, labels, self.get_output_embeddings(), num_items_in_batch
             )

@@ -63,8 +63,14 @@ def check_format(found: object, source: str) -> None:
     )
 
 
-def own_weights(model: "VideoLLMForConditionalGeneration") -> dict[str, Tensor]:
+def own_weights(
+    model: "VideoLLMForConditionalGeneration", state: dict[str, Tensor] | None = None
+) -> dict[str, Tensor]:
     """Return what belongs into a model's folder: all but a language model that is kept by name.
+
+    Args:
+        model: The model.
+        state: All its weights, where the model itself holds only a share of them.
 
     Raises:
         ModelError: It would be a quantized language model.
@@ -77,7 +83,7 @@ def own_weights(model: "VideoLLMForConditionalGeneration") -> dict[str, Tensor]:
         )
     return {
         name: value
-        for name, value in model.state_dict().items()
+        for name, value in (model.state_dict() if state is None else state).items()
         if not (kept_by_name and name.startswith(_LANGUAGE_PREFIX))
     }
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "QUANTIZATIONS",
+    "check_quantization",
     "is_quantized",
     "mark_quantized",
     "quantization_config",
@@ -28,6 +29,24 @@ __all__ = [
 QUANTIZATIONS = ("nf4", "int8")
 _PACKAGES = ("bitsandbytes", "accelerate")
 _MARKS = ("is_loaded_in_4bit", "is_loaded_in_8bit")
+
+
+def check_quantization(name: str) -> None:
+    """Refuse a quantization that cannot be had here.
+
+    Raises:
+        ModelError: An unknown name, or a package is missing.
+    """
+    if name not in QUANTIZATIONS:
+        raise ModelError(
+            f"quantization {name!r} is unknown: use one of {', '.join(QUANTIZATIONS)}, or none"
+        )
+    missing = [package for package in _PACKAGES if importlib.util.find_spec(package) is None]
+    if missing:
+        raise ModelError(
+            f"quantization {name!r} needs {' and '.join(missing)}: run "
+            "pip install 'videollm[qlora]', or leave the quantization out"
+        )
 
 
 def quantization_config(name: str, dtype: "torch.dtype") -> object:
@@ -42,16 +61,7 @@ def quantization_config(name: str, dtype: "torch.dtype") -> object:
 
     Source: NF4 and double quantization as in QLoRA (arXiv 2305.14314), section 3.
     """
-    if name not in QUANTIZATIONS:
-        raise ModelError(
-            f"quantization {name!r} is unknown: use one of {', '.join(QUANTIZATIONS)}, or none"
-        )
-    missing = [package for package in _PACKAGES if importlib.util.find_spec(package) is None]
-    if missing:
-        raise ModelError(
-            f"quantization {name!r} needs {' and '.join(missing)}: run "
-            "pip install 'videollm[qlora]', or leave the quantization out"
-        )
+    check_quantization(name)
     quiet_bitsandbytes()
     from transformers import BitsAndBytesConfig
 

@@ -3,6 +3,8 @@
 Legend: H height, W width.
 """
 
+from functools import cache
+
 import numpy as np
 from av.video.format import VideoFormat
 from numpy.typing import NDArray
@@ -10,8 +12,10 @@ from numpy.typing import NDArray
 __all__ = ["lay_on_white", "may_be_transparent"]
 
 
-def may_be_transparent(kind: VideoFormat) -> bool:
+@cache
+def may_be_transparent(format_name: str) -> bool:
     """Return whether pictures of a format can have see-through pixels; palettes can, too."""
+    kind = VideoFormat(format_name)
     return kind.has_palette or any(component.is_alpha for component in kind.components)
 
 

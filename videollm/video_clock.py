@@ -12,6 +12,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from videollm.video_notes import Notes
+from videollm.video_timing import seconds_of
 from videollm.video_track import TIME_TOLERANCE_SECONDS
 
 __all__ = ["Clock", "rounding_seconds"]
@@ -100,4 +101,4 @@ class Clock:
         ticks = item.dts if self._decode_timed else item.pts
         if ticks is None or self._origin_ticks is None:
             return None
-        return float((ticks - self._origin_ticks) * self._time_base)
+        return seconds_of(ticks - self._origin_ticks, self._time_base)

@@ -7,6 +7,8 @@ were the videos converted that published models learned from.
 Legend: H height, W width.
 """
 
+from functools import cache
+
 import torch
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
@@ -102,7 +104,9 @@ def from_limited_grey(picture: Tensor) -> Tensor:
     return LEVELS[picture.int()]
 
 
-def is_coarse(kind: VideoFormat) -> bool:
+@cache
+def is_coarse(format_name: str) -> bool:
     """Return whether RGB is stored in fewer than 8 bits: scaled as it is, white would be grey."""
+    kind = VideoFormat(format_name)
     is_short = max(component.bits for component in kind.components) < 8
     return kind.is_rgb and is_short and not kind.has_palette

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from videollm.errors import VideoError
 from videollm.transforms import shrink_frame
+from videollm.video_crop import Crop
 from videollm.video_file import FileTrack
 from videollm.video_picture import Geometry, Painter
 from videollm.video_track import VideoMetadata
@@ -81,6 +82,8 @@ class IndexedTrack:
         if not self._survey.timing.frame_seconds or self._survey.decode_timed:
             finding = "cannot be checked: this video's packets do not tell the times of all frames"
             raise refusal(name, backend, finding)
+        if self._survey.geometry.crop != Crop():
+            raise refusal(name, backend, "does not cut off the edges that its container asks to")
         cursor = self.start()
         try:
             cursor.require_agreement(truth)

@@ -59,7 +59,8 @@ def note_contents(notes: Notes, stream: VideoStream, first: VideoFrame, geometry
         sentence = "its transparency cannot be decoded; see-through parts show what is stored there"
         notes.add("alpha", sentence)
     aspect = stream.sample_aspect_ratio
-    if aspect and geometry.stored_width != max(round(first.width * aspect), 1):
+    width = first.width - geometry.crop.left - geometry.crop.right
+    if aspect and geometry.stored_width != max(round(width * aspect), 1):
         notes.add("aspect", f"its pixel aspect of {aspect} cannot be meant; it is not applied")
 
 

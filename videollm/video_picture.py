@@ -29,6 +29,7 @@ from videollm.video_colour import (
     is_limited_grey,
     no_conversion,
 )
+from videollm.video_crop import Crop
 
 __all__ = ["Geometry", "Painter", "frame_geometry"]
 
@@ -55,15 +56,16 @@ PLANAR_FORMATS = frozenset(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Geometry:
-    """Hold how stored frames become upright pictures: scale, then transpose, then mirror.
+    """Hold how stored frames become upright pictures: crop, scale, then transpose, then mirror.
 
     Args:
-        stored_height: Height to scale a stored frame to, before turning, in pixels.
+        stored_height: Height to scale a stored frame to, cropped and not turned, in pixels.
         stored_width: Likewise, with square pixels.
         transpose: Whether rows and columns change places.
         mirror_x: Whether left and right then change places.
         mirror_y: Whether top and bottom then change places.
         rotation_degrees: Counterclockwise turn that the file asks for, for information.
+        crop: What is cut off a stored frame.
     """
 
     stored_height: int
@@ -72,6 +74,7 @@ class Geometry:
     mirror_x: bool = False
     mirror_y: bool = False
     rotation_degrees: int = 0
+    crop: Crop = Crop()
 
     @property
     def height(self) -> int:
@@ -100,23 +103,28 @@ class Geometry:
         return picture.flip(axes) if axes else picture
 
 
-def frame_geometry(frame: VideoFrame, pixel_aspect: Fraction | None) -> Geometry:
+def frame_geometry(frame: VideoFrame, pixel_aspect: Fraction | None, crop: Crop) -> Geometry:
     """Return the geometry that a video's first frame asks for.
 
-    Turns that are no multiple of 90 degrees go to the nearest one; the height of a stored frame
+    Turns that are no multiple of 90 degrees go to the nearest one; the height of a cropped frame
     never changes, the width takes up the pixel aspect.
 
     Args:
         frame: The first frame.
         pixel_aspect: Width of a pixel over its height; None or 0 is square. Beyond 10 either way
             it is taken for an error and not applied.
+        crop: What the container asks to cut off. Where that is all, nothing is.
     """
     aspect = pixel_aspect or Fraction(1)
-    width = max(round(frame.width * aspect), 1)
+    if not crop.fits(frame.height, frame.width):
+        crop = Crop()
+    cropped_width = frame.width - crop.left - crop.right
+    width = max(round(cropped_width * aspect), 1)
     if max(aspect, 1 / aspect) > MAX_PIXEL_ASPECT or width > MAX_SIDE_PIXELS:
         logger.warning("pixel aspect %s is not applied: it cannot be meant", aspect)
-        width = frame.width
-    stored = Geometry(stored_height=frame.height, stored_width=width)
+        width = cropped_width
+    height = frame.height - crop.top - crop.bottom
+    stored = Geometry(stored_height=height, stored_width=width, crop=crop)
     side_data: Any = frame.side_data  # PyAV's types know the keys by name only
     if SideDataType.DISPLAYMATRIX not in side_data:
         return stored
@@ -164,11 +172,14 @@ class Painter:
         """
         check_colours(self._name, frame)
         geometry = self._geometry.shrunk(max_side)
-        is_opaque = not may_be_transparent(frame.format)
+        format_name = frame.format.name
+        is_opaque = not may_be_transparent(format_name)
         is_planar = is_opaque and (geometry != self._geometry or _planes_agree(frame, geometry))
         packed = "rgb24" if is_opaque else "rgba"
-        if is_coarse(frame.format):
+        is_grey = is_limited_grey(frame)
+        if is_coarse(format_name) or geometry.crop != Crop():
             frame = self._converted(frame, frame.height, frame.width, packed)
+            frame = _cropped(frame, geometry.crop)
         rgb = self._converted(
             frame, geometry.stored_height, geometry.stored_width, "gbrp" if is_planar else packed
         )
@@ -179,7 +190,7 @@ class Painter:
             if not is_opaque:
                 pixels = lay_on_white(pixels)
             picture = torch.from_numpy(pixels).permute(2, 0, 1)
-        if is_limited_grey(frame):
+        if is_grey:
             picture = from_limited_grey(picture)
         return geometry.upright(picture)
 
@@ -199,6 +210,16 @@ class Painter:
         except av.FFmpegError as error:
             finding = f"({frame.format.name}) are of an odd kind ({error.strerror})"
             raise no_conversion(self._name, finding) from None
+
+
+def _cropped(frame: VideoFrame, crop: Crop) -> VideoFrame:
+    """Return a packed frame without its edges, to the pixel; colours stored apart would not be."""
+    if crop == Crop() or not crop.fits(frame.height, frame.width):
+        return frame
+    rows = slice(crop.top, frame.height - crop.bottom)
+    columns = slice(crop.left, frame.width - crop.right)
+    pixels = frame.to_ndarray().astype(np.uint8, copy=False)[rows, columns]
+    return VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=frame.format.name)
 
 
 def _planes_agree(frame: VideoFrame, geometry: Geometry) -> bool:

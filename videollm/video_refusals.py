@@ -44,13 +44,15 @@ def check_size(source: object, width: int, height: int, max_pixels: int) -> None
 
 
 def no_container(name: str, first_bytes: bytes, reason: str) -> VideoError:
-    """Return what to say about a local file that the decoder does not know.
+    """Return what to say about a file that the decoder does not know.
 
     Args:
         name: What the user gave.
         first_bytes: At least 8 of them, if there are as many.
         reason: The decoder's words.
     """
+    if not first_bytes:
+        return NoVideoError(name, "holds no bytes", "check that the upload finished")
     kind = next((kind for start, kind in KINDS.items() if first_bytes.startswith(start)), None)
     if kind is None:
         begins = f"it begins with {first_bytes!r}"

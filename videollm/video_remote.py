@@ -15,6 +15,7 @@ from contextlib import suppress
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from videollm.errors import (
+    NoVideoError,
     SourceAccessError,
     SourceNotFoundError,
     SourceUnreachableError,
@@ -248,6 +249,8 @@ class RemoteFile:
         if answer.status in (401, 402, 403, 407, 451):
             remedy = "download it where you are signed in, and give its path"
             return SourceAccessError(self._name, finding, remedy)
+        if answer.status == 416 and self._position == 0:
+            return NoVideoError(self._name, "holds no bytes", "check that the upload finished")
         if answer.status == 416:
             finding = f"there is nothing after byte {self._position}, though more was promised"
             return SourceUnreachableError(self._name, finding, "download it and give its path")

@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 
 from videollm.video_clock import rounding_seconds
 from videollm.video_colour import check_colours
+from videollm.video_crop import stated_crop
 from videollm.video_facts import StreamFacts, stream_facts
 from videollm.video_notes import Notes, note_contents, note_stamps
 from videollm.video_pass import MediaPass, threads_for
@@ -127,11 +128,14 @@ def _survey(source: MediaSource, media: MediaPass, notes: Notes, *, threaded: bo
     if first is None:
         raise no_frame(source, stream)
     check_colours(source.name, first)
-    geometry = frame_geometry(first, stream.sample_aspect_ratio)
+    crop = stated_crop(stream)
+    geometry = frame_geometry(first, stream.sample_aspect_ratio, crop)
     check_size(source.name, geometry.width, geometry.height, source.max_pixels)
     origin = first.dts if decode_timed else first.pts
     seekable = _is_seekable(container, stream)
     note_contents(notes, stream, first, geometry)
+    if crop != geometry.crop:
+        notes.add("crop", "its container cuts off more than there is; nothing is cut off")
     if believed:
         timing = timing_of_header(container, stream, origin, seekable=seekable)
     else:

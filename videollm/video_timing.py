@@ -16,6 +16,7 @@ __all__ = [
     "Stamp",
     "Timing",
     "declared_fps",
+    "seconds_of",
     "start_ticks",
     "timing_of_header",
     "timing_of_stamps",
@@ -78,6 +79,11 @@ def declared_fps(stream: VideoStream) -> float:
     return float(rate) if rate else DEFAULT_FPS
 
 
+def seconds_of(ticks: int, time_base: Fraction) -> float:
+    """Return what a number of ticks lasts: as the fraction rounds, and several times sooner."""
+    return ticks * time_base.numerator / time_base.denominator
+
+
 def start_ticks(stamps: list[Stamp], origin: int | None, decode_timed: bool) -> int | None:
     """Return the stamp that counts as 0 s, or None where the stamps are of no use.
 
@@ -116,8 +122,8 @@ def timing_of_stamps(
         num_frames = max(len(stamps), 1)
         return Timing(num_frames=num_frames, duration_seconds=num_frames / declared, fps=declared)
     last_ticks = max(shown)
-    last_duration = float(shown[last_ticks].duration_ticks * base) or 1 / declared
-    duration = float((last_ticks - start) * base) + last_duration
+    last_duration = seconds_of(shown[last_ticks].duration_ticks, base) or 1 / declared
+    duration = seconds_of(last_ticks - start, base) + last_duration
     measured = len(shown) / duration
     is_unique = len({stamp.ticks for stamp in stamps}) == len(stamps)
     return Timing(
@@ -125,10 +131,10 @@ def timing_of_stamps(
         duration_seconds=duration,
         fps=declared if abs(declared - measured) <= 0.1 * measured else measured,
         keyframe_seconds=tuple(
-            float((ticks - start) * base) for ticks in sorted(shown) if shown[ticks].is_keyframe
+            seconds_of(ticks - start, base) for ticks in sorted(shown) if shown[ticks].is_keyframe
         ),
         may_jump=seekable and is_unique,
-        frame_seconds=tuple(float((ticks - start) * base) for ticks in sorted(shown)),
+        frame_seconds=tuple(seconds_of(ticks - start, base) for ticks in sorted(shown)),
     )
 
 

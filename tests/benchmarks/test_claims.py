@@ -2,12 +2,14 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks import claims
 from benchmarks.claims_jobs import Job, JobError, run_jobs
+from benchmarks.claims_record import SCORED, Record, still_needed
 from benchmarks.claims_report import write_report
 from benchmarks.claims_surv import NUM_FOLDS, write_folds
 from videollm.encoder import VideoMAPModel, demo_config
@@ -85,15 +87,46 @@ def test_folds_hold_every_clip_once_and_are_balanced(tmp_path: Path) -> None:
     assert len(set(tested)) == len(tested) == 40
 
 
+def scored(work: Path, name: str, *arguments: str, needs: tuple[str, ...] = ()) -> Job:
+    """Return a run that has left its scores in the work folder."""
+    folder = work / name / "test"
+    folder.mkdir(parents=True)
+    (folder / "results.json").write_text('{"scores": {"top1": 0.5}, "num_videos": 8}')
+    return Job(name=name, module="none", arguments=arguments, needs=needs, result=SCORED)
+
+
+def test_what_is_on_record_is_not_run_again_nor_what_only_it_needs(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    first = Job(name="pretrain/a", module="none", arguments=(), result="encoder")
+    other = Job(name="pretrain/b", module="none", arguments=(), result="encoder")
+    one = scored(work, "labels/a/5/0", str(work / "x"), needs=("pretrain/a",))
+    two = scored(work, "labels/b/5/0", "--steps", "3", needs=("pretrain/b",))
+    jobs = [first, other, one, two]
+    record = Record(tmp_path / "record.json")
+    assert still_needed(jobs, record, work) == jobs
+    record.add(first, work)
+    record.add(one, work)
+    elsewhere = tmp_path / "elsewhere"
+    moved = replace(one, arguments=(str(elsewhere / "x"),))
+    again = Record(tmp_path / "record.json")
+    assert again.runs == record.runs
+    assert list(again.runs) == ["labels/a/5/0"]
+    assert still_needed([first, other, moved, two], again, elsewhere) == [other, two]
+    changed = replace(one, arguments=("--steps", "4"))
+    assert still_needed([first, changed], again, work) == [first, changed]
+
+
 def test_tables_hold_means_and_spreads_and_leave_the_prose(tmp_path: Path) -> None:
+    record = Record(tmp_path / "record.json")
     for name, top1 in (("none", (0.25, 0.35)), ("frame", (0.5, 0.5))):
         for seed, value in enumerate(top1):
-            folder = tmp_path / "labels" / name / "5" / str(seed) / "test"
-            folder.mkdir(parents=True)
-            (folder / "results.json").write_text(json.dumps({"scores": {"top1": value}}))
+            job = scored(tmp_path, f"labels/{name}/5/{seed}")
+            results = {"scores": {"top1": value}, "num_videos": 8}
+            (tmp_path / job.name / SCORED).write_text(json.dumps(results))
+            record.add(job, tmp_path)
     page = tmp_path / "page.md"
     page.write_text("# Study\n\n<!-- objectives -->\nold\n<!-- end of objectives -->\n\nProse.\n")
-    write_report(tmp_path, page)
+    write_report(record.runs, page)
     text = page.read_text()
     assert "| from scratch | 30.0 ± 7.1 (2) |" in text
     assert "| autoregression by frame | 50.0 ± 0.0 (2) |" in text

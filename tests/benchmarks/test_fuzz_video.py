@@ -1,17 +1,19 @@
 """The short form of the fuzzing of the reader, and the proof that it would find something."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from benchmarks import fuzz_video
 from benchmarks.fuzz_files import DAMAGES, Clip, damage, small_clips
 from benchmarks.fuzz_oracle import Answer, Oracle, digest, judge
-from benchmarks.fuzz_video import MUST_BE_ZERO, fuzz
+from benchmarks.fuzz_video import MUST_BE_ZERO, Tally, fuzz
 from tests.videollm.drawn import draw_video, numbered_frames
 from videollm.video import VideoReader
 
-BUDGET_SECONDS = 8
+BUDGET_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +21,7 @@ def drawn() -> bytes:
     return draw_video(numbered_frames(20), options={"g": "5"})
 
 
+@pytest.mark.slow
 def test_damaged_real_clips_hang_crash_and_falsify_nothing(shared: Path) -> None:
     tally = fuzz(
         small_clips(shared / "videos"), range(5000, 7000), 1, budget_seconds=BUDGET_SECONDS
@@ -28,6 +31,28 @@ def test_damaged_real_clips_hang_crash_and_falsify_nothing(shared: Path) -> None
     assert tally.files["refused"] > 0
     # A file that is refused halfway has given frames, too.
     assert sum(tally.frames.values()) >= 6 * tally.files["read"]
+
+
+def test_fuzzing_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[int]] = []
+
+    def three_files(
+        clips: object, numbers: range, seed: int, *, tally: Tally, budget_seconds: float
+    ) -> Tally:
+        asked.append(list(numbers))
+        tally.damages.update("truncated" for _ in numbers[:3])
+        tally.files.update("read" for _ in numbers[:3])
+        tally.sha256 += "x"
+        return tally
+
+    monkeypatch.setattr(fuzz_video, "fuzz", three_files)
+    words = ["--clips", str(tmp_path), "--files", "7", "--first", "10", "--output", str(tmp_path)]
+    assert [fuzz_video.main(words) for _ in range(4)] == [0] * 4
+    assert asked == [list(range(start, 17)) for start in (10, 13, 16, 17)]
+    found = json.loads((tmp_path / "fuzz_video.json").read_text())
+    assert (found["files"], found["ends"], found["sha256"]) == (7, {"read": 7}, "xxxx")
+    assert fuzz_video.main([*words, "--seed", "1"]) == 0
+    assert asked[-1] == list(range(10, 17))
 
 
 def test_clips_are_cut_alike_every_time(shared: Path) -> None:

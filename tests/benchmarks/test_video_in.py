@@ -1,5 +1,6 @@
 """The benchmark of the reader counts a rival only where it is right, and divides rightly."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,31 @@ def test_each_case_is_measured_against_those_that_are_right(
     for row in rows:
         assert set(row["rivals_ms"]) == {"forwards", "seeking"}
         assert row["ratio"] == pytest.approx(row["ours_ms"] / min(row["rivals_ms"].values()))
+
+
+def test_measuring_goes_on_where_it_stopped(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video_in, "CASES", ((2, None),))
+    clips, output = tmp_path / "clips", tmp_path / "results"
+    clips.mkdir()
+    for name in ("clip.mp4", "other.mp4"):
+        (clips / name).write_bytes(clip.read_bytes())
+    words = ["--clips", str(clips), "--rounds", "1", "--output", str(output)]
+
+    def measured(*more: str) -> tuple[list[str], int]:
+        assert video_in.main([*words, *more]) == 0
+        found = json.loads((output / "video_in.json").read_text())
+        return [row["clip"] for row in found["rows"]], found["clips_left"]
+
+    assert measured("--minutes", "0") == ([], 2)
+    assert measured("--only", "other") == (["other.mp4"], 0)
+    first = (output / "video_in.json").read_text()
+    assert measured() == (["other.mp4", "clip.mp4"], 0)
+    whole = json.loads((output / "video_in.json").read_text())
+    assert whole["rows"][0] == json.loads(first)["rows"][0], "it is not measured again"
+    monkeypatch.setattr(video_in, "source_commit", lambda: "another")
+    assert measured("--minutes", "0") == ([], 2)
 
 
 def test_what_is_no_clip_is_left_out(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from tests.tiny import needs_bitsandbytes
 from videollm.encoder.config import VideoMAPConfig
 from videollm.eval.predictions import read_predictions
 from videollm.eval.run import main
@@ -113,6 +114,22 @@ def test_the_record_does_not_depend_on_where_the_model_lies(
         assert record.pop("name") == str(folder)
         records.append(record)
     assert records[0] == records[1]
+
+
+@needs_bitsandbytes
+def test_a_model_in_four_bits_is_evaluated_and_recorded_as_such(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = ["--baselines", "none", "--quantization", "nf4"]
+    assert main(command(tiny_model, tmp_path / "four", *told)) == 0
+    results = json.loads((tmp_path / "four" / "results.json").read_text(encoding="utf-8"))
+    assert results["settings"]["quantization"] == "nf4"
+    assert results["model"]["quantization"] == "nf4"
+    capsys.readouterr()
+    assert main(command(tiny_model, tmp_path / "four", "--baselines", "none")) == 2
+    assert "quantization" in capsys.readouterr().err
+    assert main(command(tiny_model, tmp_path / "two", "--quantization", "two")) == 2
+    assert "quantization 'two' is unknown: use one of nf4, int8" in capsys.readouterr().err
 
 
 def test_clips_pass_through_files(tiny_model: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from tests.serve.fakes import FakeModel, wait_until
+from tests.tiny import needs_bitsandbytes
 from videollm import runtime
 from videollm.errors import ModelError
 from videollm.serve import app
@@ -102,13 +103,17 @@ def test_the_limits_of_uploads_are_options(capsys: pytest.CaptureFixture[str]) -
 
 
 def serve_a_model(
-    monkeypatch: pytest.MonkeyPatch, cache: Path, folder: Path, load: Callable[..., object]
+    monkeypatch: pytest.MonkeyPatch,
+    cache: Path,
+    folder: Path,
+    load: Callable[..., object],
+    *more: str,
 ) -> int:
     """Run the program on a model that `load` gives, on any free port."""
     loader = SimpleNamespace(VideoLLM=SimpleNamespace(from_pretrained=load))
     monkeypatch.setitem(sys.modules, "videollm.api", loader)
     monkeypatch.setenv("VIDEOLLM_CACHE", str(cache))
-    return main(["--model", str(folder), "--port", "0", "--no-open"])
+    return main(["--model", str(folder), "--port", "0", "--no-open", *more])
 
 
 def test_a_model_that_does_not_load_ends_the_server(
@@ -124,6 +129,30 @@ def test_a_model_that_does_not_load_ends_the_server(
     assert "no config.json" in only_line(capsys)
 
 
+@needs_bitsandbytes
+def test_adapter_and_quantization_are_those_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+    cache: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked: list[dict[str, object]] = []
+
+    def load(*_: object, **options: object) -> None:
+        asked.append(options)
+        raise ModelError("enough")
+
+    (tmp_path / "config.json").write_text("{}")
+    more = ["--adapter", "runs/mine/adapter", "--quantization"]
+    assert serve_a_model(monkeypatch, cache, tmp_path, load, *more, "nf4") == 2
+    wanted = {"adapter": "runs/mine/adapter", "quantization": "nf4", "device": "auto"}
+    assert asked == [wanted]
+    capsys.readouterr()
+    assert serve_a_model(monkeypatch, cache, tmp_path, load, *more, "two") == 2
+    assert "quantization 'two' is unknown: use one of nf4, int8" in only_line(capsys)
+    assert asked == [wanted]
+
+
 def test_an_interrupt_ends_the_server_in_order(
     monkeypatch: pytest.MonkeyPatch,
     cache: Path,
@@ -132,7 +161,7 @@ def test_an_interrupt_ends_the_server_in_order(
 ) -> None:
     health: list[dict[str, str]] = []
 
-    def load(name: str, *, device: str) -> FakeModel:
+    def load(name: str, *, device: str, **_: None) -> FakeModel:
         assert (name, device) == (str(tmp_path), "auto")
         return FakeModel()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import (
@@ -18,13 +19,14 @@ from transformers import (
 )
 
 from tests.videollm.drawn import draw_video, numbered_frames
-from videollm.train import align, classify, features, instruct, pretrain
+from videollm.train import align, classify, dpo, features, instruct, pretrain
 from videollm.train.callbacks import MetricsFile, read_metrics
 
 PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {
     "pretrain": pretrain.main,
     "align": align.main,
     "instruct": instruct.main,
+    "dpo": dpo.main,
     "classify": classify.main,
     "features": features.main,
 }
@@ -132,3 +134,17 @@ def write_videos(folder: Path, names: Sequence[str], *, num_frames: int = 8) -> 
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(draw_video(frames))
     return [folder / name for name in names]
+
+
+def write_mixed(folder: Path) -> Path:
+    """Write a list of which most samples are text alone, the others a video or an image."""
+    write_videos(folder, ["a.mp4", "b.mp4"])
+    Image.new("RGB", (8, 8), "red").save(folder / "p.png")
+    answer = {"role": "assistant", "content": "a ball"}
+    media: list[dict[str, str]] = [{"video": "a.mp4"}, {"video": "b.mp4"}, {"image": "p.png"}]
+    lines = [
+        {**item, "messages": [{"role": "user", "content": f"What is {number}?"}, answer]}
+        for number, item in enumerate([*media, *[{}] * 5])
+    ]
+    (folder / "mixed.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return folder / "mixed.jsonl"

@@ -10,8 +10,9 @@ from videollm.clip import Clip
 from videollm.errors import RecipeError
 from videollm.llm import load_tokenizer
 from videollm.model import VideoLLMForConditionalGeneration
+from videollm.packing import dense_mask, prepare_packing, sequences_of_spans, spans_tensor
 from videollm.processor import VideoLLMProcessor
-from videollm.train.collate import IGNORED, PackingCollator, attention_between, tokenize
+from videollm.train.collate import IGNORED, PackingCollator, PaddingCollator, tokenize
 from videollm.train.examples import Dialogue, Example, question_and_answer
 
 ENCODER = tiny_encoder(num_layers=2, layer_pattern="MT", tubelet_size=2)
@@ -46,6 +47,10 @@ def draw_clip(seed: int, num_frames: int = 4) -> Clip:
 
 def pack(processor: VideoLLMProcessor, *examples: Example, max_length: int = 2048) -> dict:
     return PackingCollator(processor=processor, max_length=max_length)(list(examples))
+
+
+def pad(processor: VideoLLMProcessor, *examples: Example) -> dict:
+    return PaddingCollator(processor=processor, max_length=2048)(list(examples))
 
 
 def alone(clip: Clip) -> list[Example]:
@@ -96,84 +101,151 @@ def test_every_turn_of_a_conversation_is_supervised(processor: VideoLLMProcessor
     assert processor.tokenizer.decode(kept) == "red<|im_end|>it stops<|im_end|>"
 
 
+TEXT: Dialogue = (
+    {"role": "user", "content": "Say something."},
+    {"role": "assistant", "content": "something"},
+)
+TALK: Dialogue = (
+    {"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "What?"}]},
+    {"role": "assistant", "content": "bars"},
+    {"role": "user", "content": [{"type": "video"}, {"type": "video"}]},
+    {"role": "assistant", "content": "more of them"},
+)
+
+
+SHORT: Dialogue = ({"role": "user", "content": "Two?"}, {"role": "assistant", "content": "2"})
+
+
+def mixed() -> list[Example]:
+    """Return questions about one clip, text alone, several clips in turn, a picture."""
+    return [
+        Example((draw_clip(1),), QUESTIONS),
+        Example((), (TEXT,)),
+        Example((draw_clip(2, num_frames=8), draw_clip(3), draw_clip(4, num_frames=2)), (TALK,)),
+        Example((draw_clip(5, num_frames=1),), QUESTIONS[:1]),
+        Example((), (TEXT, SHORT)),
+    ]
+
+
+def one_by_one(
+    model: VideoLLMForConditionalGeneration, processor: VideoLLMProcessor, examples: list[Example]
+) -> tuple[list[torch.Tensor], list[float]]:
+    """Return logits and loss of each dialogue in a row of its own, the usual way."""
+    logits, losses = [], []
+    for example in examples:
+        for dialogue in example.dialogues:
+            batch = pad(processor, Example(example.videos, (dialogue,)))
+            out = model(**batch)
+            logits.append(out.logits)
+            losses.append(float(out.loss))
+    return logits, losses
+
+
 @torch.no_grad()
-def test_packed_logits_are_those_of_each_question_alone(
-    model: VideoLLMForConditionalGeneration, processor: VideoLLMProcessor
+@pytest.mark.parametrize("way", ["prepared", "dense mask", "eager"])
+def test_packed_is_one_by_one(
+    way: str,
+    model: VideoLLMForConditionalGeneration,
+    processor: VideoLLMProcessor,
 ) -> None:
-    clip = draw_clip(1)
-    packed = model(**pack(processor, Example((clip,), QUESTIONS))).logits
-    single = torch.cat([model(**pack(processor, one)).logits for one in alone(clip)])
-    torch.testing.assert_close(packed, single, atol=2e-5, rtol=1e-4)
+    examples = mixed()
+    expected, losses = one_by_one(model, processor, examples)
+    language = model.language_model
+    before = language.config._attn_implementation
+    if way == "prepared":
+        prepare_packing(language)
+        assert language.config._attn_implementation != before
+    elif way == "eager":
+        language.set_attn_implementation("eager")
+    try:
+        batch = pack(processor, *examples)
+        assert batch["input_ids"].shape[0] == 1
+        packed = model(**batch)
+    finally:
+        language.set_attn_implementation(before)
+    torch.testing.assert_close(packed.logits, torch.cat(expected), atol=2e-5, rtol=1e-4)
+    counts = [len(item) for item in expected]
+    mean = sum(loss * n for loss, n in zip(losses, counts, strict=True)) / sum(counts)
+    assert float(packed.loss) == pytest.approx(mean, rel=1e-5)
     # The comparison means something only if answers depend on what they attend to.
-    other = torch.cat([model(**pack(processor, one)).logits for one in alone(draw_clip(2))])
-    assert (other - single).abs().max() > 1e-3
+    other, _ = one_by_one(model, processor, [Example((draw_clip(9),), QUESTIONS)])
+    assert (torch.cat(other) - torch.cat(expected[:3])).abs().max() > 1e-3
 
 
 @torch.no_grad()
-def test_packed_loss_is_the_mean_over_tokens_of_the_losses_alone(
+def test_padded_rows_are_one_by_one(
     model: VideoLLMForConditionalGeneration, processor: VideoLLMProcessor
 ) -> None:
-    clips = [draw_clip(3), draw_clip(4, num_frames=8)]
-    packed = model(**pack(processor, *(Example((clip,), QUESTIONS) for clip in clips))).loss
-    total, count = 0.0, 0
-    for clip in clips:
-        for one in alone(clip):
-            batch = pack(processor, one)
-            tokens = int((batch["labels"] != IGNORED).sum())
-            total, count = total + float(model(**batch).loss) * tokens, count + tokens
-    assert float(packed) == pytest.approx(total / count, rel=1e-5)
+    expected, _ = one_by_one(model, processor, mixed())
+    batch = pad(processor, *mixed())
+    assert batch["input_ids"].shape[0] == len(expected)
+    torch.testing.assert_close(model(**batch).logits, torch.cat(expected), atol=2e-5, rtol=1e-4)
 
 
 @torch.no_grad()
-def test_padding_and_neighbours_change_nothing(
+@pytest.mark.parametrize("changed", range(5))
+def test_nothing_leaks_between_samples(
+    changed: int, model: VideoLLMForConditionalGeneration, processor: VideoLLMProcessor
+) -> None:
+    prepare_packing(model.language_model)
+    examples = mixed()
+    batch = pack(processor, *examples)
+    counts = [int((pack(processor, item)["labels"] != IGNORED).sum()) for item in examples]
+    starts = (batch["position_ids"][0] == 0).nonzero().flatten().tolist()
+    # The dialogues of a text have no prefix to share.
+    assert len(starts) == len(examples) + 1
+    starts.pop()
+    before = model(**batch).logits.split(counts)
+    ids = batch["input_ids"].clone()
+    end = [*starts[1:], ids.shape[1]][changed]
+    own = ids[:, starts[changed] : end]
+    own[own != processor.video_token_id] = 7
+    after = model(**{**batch, "input_ids": ids}).logits.split(counts)
+    for number, (old, new) in enumerate(zip(before, after, strict=True)):
+        assert torch.equal(old, new) == (number != changed)
+
+
+def test_text_alone_reaches_every_part_and_moves_none(
     model: VideoLLMForConditionalGeneration, processor: VideoLLMProcessor
 ) -> None:
-    short, long = Example((draw_clip(5),), QUESTIONS[2:]), Example((draw_clip(6),), QUESTIONS)
-    together = model(**pack(processor, short, long)).logits
-    apart = torch.cat([model(**pack(processor, one)).logits for one in (short, long)])
-    assert torch.isfinite(together).all()
-    torch.testing.assert_close(together, apart, atol=2e-5, rtol=1e-4)
+    batch = pack(processor, mixed()[1])
+    expected = float(model(**batch).loss.detach())
+    model.train()
+    try:
+        loss = model(**batch).loss
+        loss.backward()
+    finally:
+        model.eval()
+    assert float(loss.detach()) == pytest.approx(expected, rel=1e-6)
+    # Processes whose batches hold videos would wait for gradients that never come.
+    for part in (model.vision_model, model.projector):
+        gradients = [item.grad for item in part.parameters()]
+        assert all(item is not None and not item.any() for item in gradients)
+    model.zero_grad()
 
 
-@torch.no_grad()
-def test_short_mask_and_long_mask_agree(
-    model: VideoLLMForConditionalGeneration, processor: VideoLLMProcessor
-) -> None:
-    batch = pack(processor, *alone(draw_clip(7)))
-    assert batch["attention_mask"].ndim == 2
-    segments = torch.where(batch["attention_mask"] > 0, 1, -1)
-    long = model(**{**batch, "attention_mask": attention_between(segments)}).logits
-    torch.testing.assert_close(model(**batch).logits, long, atol=2e-5, rtol=1e-4)
+def test_rows_of_examples_are_one_row(processor: VideoLLMProcessor) -> None:
+    flat = pack(processor, *mixed())
+    nested = PackingCollator(processor=processor, max_length=2048)([mixed()[:2], mixed()[2:]])
+    assert flat.keys() == nested.keys()
+    assert all(torch.equal(value, nested[name]) for name, value in flat.items())
 
 
-@torch.no_grad()
-def test_text_alone_mixes_with_video(
-    model: VideoLLMForConditionalGeneration, processor: VideoLLMProcessor
-) -> None:
-    text: Dialogue = (
-        {"role": "user", "content": "Say something."},
-        {"role": "assistant", "content": "something"},
-    )
-    only_text, video = Example((), (text,)), Example((draw_clip(8),), QUESTIONS)
-    assert "pixel_values" not in pack(processor, only_text)
-    together = model(**pack(processor, only_text, video)).logits
-    apart = torch.cat([model(**pack(processor, one)).logits for one in (only_text, video)])
-    torch.testing.assert_close(together, apart, atol=2e-5, rtol=1e-4)
-
-
-def test_mask_lets_segments_see_the_prefix_and_themselves() -> None:
-    segments = torch.tensor([[0, 0, 1, 1, 2, -1]])
+def test_spans_let_dialogues_see_the_prefix_and_themselves(processor: VideoLLMProcessor) -> None:
+    spans = spans_tensor([(0, 2, 0, 0), (2, 4, 0, 2), (4, 5, 0, 2), (5, 7, 5, 5)])
     expected = torch.tensor(
         [
-            [1, 0, 0, 0, 0, 0],
-            [1, 1, 0, 0, 0, 0],
-            [1, 1, 1, 0, 0, 0],
-            [1, 1, 1, 1, 0, 0],
-            [1, 1, 0, 0, 1, 0],
-            [1, 1, 0, 0, 0, 1],
+            [1, 0, 0, 0, 0, 0, 0],
+            [1, 1, 0, 0, 0, 0, 0],
+            [1, 1, 1, 0, 0, 0, 0],
+            [1, 1, 1, 1, 0, 0, 0],
+            [1, 1, 0, 0, 1, 0, 0],
+            [0, 0, 0, 0, 0, 1, 0],
+            [0, 0, 0, 0, 0, 1, 1],
         ]
     ).bool()
-    assert torch.equal(attention_between(segments)[0, 0], expected)
+    assert torch.equal(dense_mask(spans, 7)[0, 0], expected)
+    assert sequences_of_spans(spans) == [[0, 1, 2, 3], [0, 1, 4], [5, 6]]
 
 
 def test_what_does_not_fit_is_left_out_and_said(

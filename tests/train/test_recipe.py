@@ -8,9 +8,11 @@ import pytest
 import torch
 import yaml
 from accelerate.commands.config.config_args import ClusterConfig, load_config_from_file
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from accelerate.utils.launch import prepare_deepspeed_cmd_env
 
 from videollm.errors import RecipeError
-from videollm.train import align, instruct
+from videollm.train import align, dpo, instruct
 from videollm.train.arguments import (
     DataArguments,
     EncoderArguments,
@@ -32,6 +34,7 @@ STAGE_GROUPS = {
     "pretrain": GROUPS,
     "align": (*align.GROUPS, StageArguments),
     "instruct": (*instruct.GROUPS, StageArguments),
+    "dpo": (*dpo.GROUPS, StageArguments),
     "classify": (
         EncoderArguments,
         ClassifyArguments,
@@ -160,7 +163,22 @@ def test_shipped_recipe_parses_and_saves_as_it_goes(name: str) -> None:
         assert args.save_strategy == "epoch"
 
 
-@pytest.mark.parametrize("name", ["cpu_2", "ddp_8gpu", "fsdp2_8gpu"])
+@pytest.mark.parametrize("name", ["zero2_8gpu", "zero3_8gpu"])
+def test_deepspeed_gets_the_settings_that_the_files_give(name: str) -> None:
+    path = find_recipe("tiny_pretrain").with_name("accelerate") / f"{name}.yaml"
+    words = ["--config_file", str(path), "--machine_rank", "1", "-m", "videollm.train.instruct"]
+    arguments, *_ = _validate_launch_command(launch_command_parser().parse_args(words))
+    assert arguments.use_deepspeed
+    assert arguments.machine_rank == 1
+    arguments.deepspeed_fields_from_accelerate_config = "zero_stage"
+    command, variables = prepare_deepspeed_cmd_env(arguments)
+    assert command is None  # no launcher of its own: each machine runs the same command
+    assert variables["ACCELERATE_DEEPSPEED_ZERO_STAGE"] == re.sub(r"[^0-9]", "", name.split("_")[0])
+    assert variables["ACCELERATE_GRADIENT_ACCUMULATION_STEPS"] == "auto"
+    assert variables["ACCELERATE_DEEPSPEED_ZERO3_INIT"] == "false"
+
+
+@pytest.mark.parametrize("name", ["cpu_2", "ddp_8gpu", "fsdp2_8gpu", "zero2_8gpu", "zero3_8gpu"])
 def test_shipped_launch_settings_load(name: str) -> None:
     path = find_recipe("tiny_pretrain").with_name("accelerate") / f"{name}.yaml"
     config = load_config_from_file(str(path))

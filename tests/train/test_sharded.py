@@ -1,4 +1,8 @@
-"""Two processes that share the weights (FSDP2) learn what one process learns."""
+"""Two processes that share the weights (FSDP2) learn what one process learns.
+
+align and instruct do so from samples of which most are text alone, so that in some steps one
+process has no video while the other has.
+"""
 
 from pathlib import Path
 
@@ -11,13 +15,14 @@ from torch import nn
 from transformers import AutoModel
 
 from tests.train.launching import ACCELERATE, launch
-from tests.train.runs import QUIET, losses, run, weights
+from tests.train.runs import QUIET, losses, run, weights, write_mixed
 from videollm.encoder import VideoMAPModel, demo_config
+from videollm.loading import load_base
 from videollm.train import classify
 from videollm.train.sharding import is_sharded, part_of_state, whole_state
 
 SHARED = ["--max_steps", "3", "--save_steps", "1", "--save_total_limit", "3", "--use_cpu", "true"]
-PROGRAMS = ("pretrain", "classify", "instruct")
+PROGRAMS = ("pretrain", "classify", "align", "instruct")
 
 
 def variables() -> dict[str, str]:
@@ -28,14 +33,19 @@ def variables() -> dict[str, str]:
     return {"ACCELERATE_USE_FSDP": "true", **settings}
 
 
-def arguments(program: str, tiny_llm: Path) -> list[str]:
+def arguments(program: str, tiny_llm: Path, mixed: Path) -> list[str]:
     options = [*SHARED, *QUIET]
     if program == "pretrain":
         options += ["--teacher", "pixels", "--keep_ratios", "0.5"]
     if program == "classify":
         options += ["--mixup", "0", "--cutmix", "0"]
-    if program == "instruct":
+    if program in ("align", "instruct"):
         options += ["--language_model", str(tiny_llm), "--dtype", "float32"]
+        options += ["--dataset", "llava", "--data_path", str(mixed)]
+    if program == "align":
+        options += ["--objective", "caption"]
+    if program == "instruct":
+        options += ["--train_encoder", "true"]
     return options
 
 
@@ -43,9 +53,10 @@ def arguments(program: str, tiny_llm: Path) -> list[str]:
 def runs(tmp_path_factory: pytest.TempPathFactory, tiny_llm: Path) -> Path:
     """Run each program on two processes that share, once more from a checkpoint, and on one."""
     root = tmp_path_factory.mktemp("sharded")
+    mixed = write_mixed(root / "data")
     steps: list[dict[str, list[str]]] = []
     for program in PROGRAMS:
-        line = [program, f"tiny_{program}", *arguments(program, tiny_llm)]
+        line = [program, f"tiny_{program}", *arguments(program, tiny_llm, mixed)]
         for name in ("two", "again"):
             if name == "again":
                 places = [root / side / program / "checkpoint-2" for side in ("two", "again")]
@@ -54,15 +65,15 @@ def runs(tmp_path_factory: pytest.TempPathFactory, tiny_llm: Path) -> Path:
             steps.append(
                 {"run": [*line, "--output_dir", folder, "--per_device_train_batch_size", "2"]}
             )
-        options = [*arguments(program, tiny_llm), "--per_device_train_batch_size", "4"]
+        options = [*arguments(program, tiny_llm, mixed), "--per_device_train_batch_size", "4"]
         run(program, f"tiny_{program}", root / "one" / program, *options)
     launch("tests.train.sharded_worker", steps, variables())
     return root
 
 
 def exported(folder: Path, program: str) -> dict[str, torch.Tensor]:
-    inner = {"pretrain": "encoder", "classify": "classifier", "instruct": "adapter"}[program]
-    return weights(folder / program / inner)
+    inner = {"pretrain": "encoder", "classify": "classifier", "align": "", "instruct": "adapter"}
+    return weights(folder / program / inner[program])
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -86,6 +97,8 @@ def test_a_sharded_run_goes_on_from_its_checkpoint(runs: Path, program: str) -> 
 
 def test_what_a_sharded_run_leaves_loads_as_ever(runs: Path) -> None:
     assert isinstance(AutoModel.from_pretrained(runs / "two/pretrain/encoder"), VideoMAPModel)
+    for name in ("align", "instruct"):
+        load_base(runs / "two" / name, dtype=torch.float32)
     results = runs / "two/classify/test/results.json"
     assert not results.exists()  # one process tests, apart
     assert classify.main(["--evaluate", str(runs / "two/classify"), *QUIET]) == 0

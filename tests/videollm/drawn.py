@@ -1,6 +1,7 @@
 """Videos drawn by the tests: every frame carries its own number as eight bars, black or white."""
 
 import io
+import struct
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
@@ -162,6 +163,44 @@ def remux(
                 changed.stream = copy
                 output.mux(changed)
     return file.getvalue()
+
+
+def put_box(data: bytes, path: Sequence[bytes], content: bytes) -> bytes:
+    """Return an mp4 with another box: in the place of the one at a path, else at its parent's end.
+
+    Args:
+        data: The video, its media before its header.
+        path: Kinds of the boxes from the outermost to the new one, the first of each kind.
+        content: What the new box holds.
+    """
+    *parents, kind = path
+    box = struct.pack(">I4s", 8 + len(content), kind) + content
+    changed, start, stop = bytearray(data), 0, len(data)
+    places = []
+    for parent in parents:
+        place = _find_box(data, parent, start, stop)
+        places.append(place)
+        start = place + {b"stsd": 16, b"avc1": 86}.get(parent, 8)
+        stop = place + _box_length(data, place)
+    place = _find_box(data, kind, start, stop)
+    end = place + _box_length(data, place) if place < stop else stop
+    for parent_place in places:
+        length = _box_length(data, parent_place) + len(box) - (end - place)
+        struct.pack_into(">I", changed, parent_place, length)
+    changed[place:end] = box
+    return bytes(changed)
+
+
+def _find_box(data: bytes, kind: bytes, start: int, stop: int) -> int:
+    """Return where the first box of a kind begins, or the end of its parent."""
+    while start < stop and data[start + 4 : start + 8] != kind:
+        start += _box_length(data, start)
+    return start
+
+
+def _box_length(data: bytes, place: int) -> int:
+    (length,) = struct.unpack_from(">I", data, place)
+    return int(length)
 
 
 def draw_sound(container: str = "matroska") -> bytes:

@@ -107,3 +107,16 @@ def test_missing_environment_is_made_by_the_chosen_python(checkout: Path, script
 @pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "scripts").glob("*.sh")))
 def test_scripts_stay_short(script: str) -> None:
     assert len((ROOT / "scripts" / script).read_text().splitlines()) <= 15
+
+
+def test_every_machine_of_several_runs_the_same_command(checkout: Path) -> None:
+    nodes = {"NODES": "2", "RANK": "1", "MASTER": "10.0.0.1", "GPUS": "4"}
+    (call,) = _run(checkout, "train_nodes.sh", "instruct", "my recipe.yaml", "--seed", "1", **nodes)
+    words = call.split("|")
+    assert words[:3] == ["python", "-m", "accelerate.commands.launch"]
+    assert words[words.index("--config_file") + 1].endswith("accelerate/ddp_8gpu.yaml")
+    given = {"num_machines": "2", "machine_rank": "1", "num_processes": "8"}
+    given |= {"main_process_ip": "10.0.0.1", "main_process_port": "29500"}
+    for name, value in given.items():
+        assert words[words.index(f"--{name}") + 1] == value
+    assert words[-5:] == ["-m", "videollm.train.instruct", "my recipe.yaml", "--seed", "1"]

@@ -1,6 +1,7 @@
 """What is not in order with a file is repaired, and told: times, counts, edits, tags, damage."""
 
 import contextlib
+import random
 import struct
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.videollm.drawn import (
     number_of,
     numbered_frames,
     numbers_of,
+    put_box,
     remux,
 )
 from videollm.clip import Clip
@@ -155,6 +157,25 @@ def test_an_edit_list_hides_frames_and_says_so() -> None:
         )
         assert metadata.duration_seconds == pytest.approx(len(shown) * STEP)
         assert f"an edit list hides {30 - len(shown)} of its frames; they are left out" in told
+
+
+@pytest.mark.parametrize("parts", [(0, 40), (40, 0), (0, 0), (40, 10, 20)])
+def test_the_parts_of_an_edit_list_are_shown_in_its_order(parts: tuple[int, ...]) -> None:
+    data = draw_video(numbered_frames(60), options={"g": "10", "bf": "2"})
+    place = data.index(b"elst") + 16
+    (first,) = struct.unpack(">i", data[place : place + 4])
+    edits = [struct.pack(">Iihh", 333, first + 512 * part, 1, 0) for part in parts]
+    content = struct.pack(">II", 0, len(edits)) + b"".join(edits)
+    edited = put_box(data, (b"moov", b"trak", b"edts", b"elst"), content)
+    metadata, clip, told = read_all(edited)
+    numbers = [part + number for part in parts for number in range(10)]
+    assert numbers_of(clip.frames) == numbers
+    assert metadata.duration_seconds == pytest.approx(len(parts) / 3, abs=1e-3)
+    assert any(word.startswith("an edit list hides") for word in told)
+    with VideoReader.open(edited) as reader:
+        for place in random.Random(0).sample(range(len(numbers)), k=len(numbers)):
+            alone = reader.read([(place + 0.5) * STEP])
+            assert torch.equal(alone.frames[0], clip.frames[place])
 
 
 def test_a_count_and_a_duration_that_lie_are_told() -> None:

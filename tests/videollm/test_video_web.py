@@ -34,6 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "a.mp4").write_bytes(draw_video(frames, options={**big, "movflags": "faststart"}))
     (folder / "a.ts").write_bytes(draw_video(frames, container="mpegts", options=big))
     (folder / "words.txt").write_text("only words\n" * 500)
+    (folder / "empty.mp4").write_bytes(b"")
     cut_in_parts(folder / "a.ts", folder)
     return folder
 
@@ -123,6 +124,8 @@ def test_an_encrypted_playlist_says_so(server: Server, folder: Path) -> None:
         ("chain/a", SourceUnreachableError, "too often"),
         ("elsewhere/a", SourceAccessError, "leads to file:///etc/hostname"),
         ("plain/words.txt", NoVideoError, "no video stream|is not a video"),
+        ("plain/empty.mp4", NoVideoError, "holds no bytes"),
+        ("whole/empty.mp4", NoVideoError, "holds no bytes"),
         ("hang/a.mp4", SourceTimeoutError, "no picture within 0.6 s"),
         ("slow-head/a.mp4", SourceTimeoutError, "no picture within 0.6 s"),
         ("drip/last.mp4", SourceTimeoutError, "no picture within 0.6 s"),
