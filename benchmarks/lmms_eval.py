@@ -127,10 +127,15 @@ def _ask_lmms_eval(
     (samples,) = output.rglob("*samples_toyworld_files.jsonl")
     lines = [json.loads(line) for line in samples.read_text(encoding="utf-8").splitlines()]
     docs = json.loads((folder / "task" / "docs.json").read_text(encoding="utf-8"))
-    said = {docs[line["doc_id"]]["id"]: line["filtered_resps"][0] for line in lines}
+    said = {docs[line["doc_id"]]["id"]: _text(line["filtered_resps"]) for line in lines}
     (results,) = output.rglob("*_results.json")
     scores = json.loads(results.read_text(encoding="utf-8"))["results"]["toyworld_files"]
     return said, next(value for name, value in scores.items() if name.startswith("right,"))
+
+
+def _text(responses: str | list[str]) -> str:
+    """Return the one output of a sample, which lmms-eval writes with or without a list."""
+    return responses if isinstance(responses, str) else responses[0]
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ from videollm.eval.annotations import find_annotations
 from videollm.eval.benchmarks import find_benchmarks
 from videollm.eval.file_task import FileTask
 from videollm.eval.settings import EvalSettings
+from videollm.eval.spec_examples import split_part
 from videollm.eval.spec_file import packaged_specs, read_spec
 from videollm.eval.task import TaskSpec
 from videollm.eval.wordnet import load_wordnet
@@ -75,7 +76,7 @@ def _check_files(name: str, task: FileTask, source: str) -> Iterator[tuple[str, 
     for flaw in task.flaws:
         yield f"{name}: not asked: {flaw.id} {flaw.reason}", True
     missing = task.missing_videos()
-    num_videos = len({example.video.partition("#t=")[0] for example in task.examples})
+    num_videos = len({split_part(example.video)[0] for example in task.examples})
     yield (
         f"{name}: {num_videos - len(missing)} of {num_videos} videos in {task.videos}",
         not missing,

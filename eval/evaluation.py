@@ -24,6 +24,7 @@ from videollm.eval.record import describe_model, hash_adapter, hash_prompts
 from videollm.eval.runner import TaskRunner
 from videollm.eval.settings import EvalSettings, RunOptions
 from videollm.eval.shards import WHOLE
+from videollm.eval.spec_examples import split_part
 from videollm.eval.stopwatch import Stopwatch
 from videollm.eval.task import Task, TaskSpec
 from videollm.eval.wordnet import load_wordnet
@@ -182,15 +183,17 @@ def _check_specs(specs: Sequence[TaskSpec], settings: EvalSettings, options: Run
 
 def _check_videos(tasks: Sequence[Task], options: RunOptions) -> None:
     for task in tasks:
-        missing = task.missing_videos() if isinstance(task, FileTask) else []
+        if not isinstance(task, FileTask):
+            continue
+        missing = task.missing_videos()
         if not missing:
             continue
-        lost = sum(example.video.partition("#")[0] in set(missing) for example in task.examples)
+        lost = sum(split_part(example.video)[0] in set(missing) for example in task.examples)
         logger.warning("%s: %d videos are missing", task.name, len(missing))
         if lost > options.max_failed * len(task.examples):
             raise DataError(
                 f"{task.name}: {len(missing)} videos of {lost} of {len(task.examples)} questions "
-                f"are not in {getattr(task, 'videos', '')}, the first is {missing[0]}; put them "
+                f"are not in {task.videos}, the first is {missing[0]}; put them "
                 "there, name --videos, or allow it with --max-failed (--check lists them)"
             )
 

@@ -38,7 +38,7 @@ __all__ = [
 MAX_ATTEMPTS = 4
 _PARALLEL = 4
 _MAX_REPLY_TOKENS = 128
-_NOT_FOUND = (401, 403, 404)
+_REFUSALS = (401, 403, 404)
 
 
 class Judge(Protocol):
@@ -108,7 +108,7 @@ class HttpJudge:
                 content: Any = json.load(response)
             return str(content["choices"][0]["message"]["content"] or "")
         except urllib.error.HTTPError as error:
-            if error.code in _NOT_FOUND:
+            if error.code in _REFUSALS:
                 raise RequestError(
                     f"the judge {self.name} answers {error.code} {error.reason}; check --judge, "
                     "--judge-model and OPENAI_API_KEY"
