@@ -155,7 +155,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="score a finished run again from its predictions; needs no model",
     )
-    add("--shard", metavar="I/N", help="do part I of N (accelerate launch says so by itself)")
+    add("--shard", metavar="I/N", help="do part I of N (torchrun says so by itself)")
     add("--decode-workers", type=int, default=options.decode_workers, metavar="N")
     add(
         "--max-failed",

@@ -243,7 +243,7 @@ def _build_parser() -> argparse.ArgumentParser:
     add("--batch-size", type=int, default=8, help="videos at once (default: 8)")
     add("--max-new-tokens", type=int, default=64, help="longest answer (default: 64)")
     add("--decode-workers", type=int, default=2, metavar="N", help="videos decoded at once")
-    add("--shard", metavar="I/N", help="do part I of N (accelerate launch says so by itself)")
+    add("--shard", metavar="I/N", help="do part I of N (torchrun says so by itself)")
     add("--engine", choices=("here", "ray"), default="here", help="ray: spread over a Ray cluster")
     add("--workers", type=int, default=1, metavar="N", help="models at once with --engine ray")
     add("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
