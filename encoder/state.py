@@ -62,7 +62,7 @@ class VideoMAPState:
     @property
     def nbytes(self) -> int:
         """Bytes held; the same however many frames were read."""
-        return sum(tensor.nbytes for tensor in self._tensors().values())
+        return sum(tensor.nbytes for tensor in self.to_tensors().values())
 
     def to(
         self,
@@ -78,7 +78,8 @@ class VideoMAPState:
             keeps_dtype = dtype is None or name.endswith("scan")
             return tensor.to(device=device, dtype=None if keeps_dtype else dtype)
 
-        return self._rebuilt({name: move(name, value) for name, value in self._tensors().items()})
+        moved = {name: move(name, value) for name, value in self.to_tensors().items()}
+        return self.from_tensors(moved, frames_seen=self.frames_seen)
 
     def check(self, num_layers: int, num_clips: int, tokens_per_frame: int) -> None:
         """Raise if this state cannot be read on with such a chunk.
@@ -86,7 +87,7 @@ class VideoMAPState:
         Raises:
             ValueError: The number of layers, clips or patches a frame is another.
         """
-        tensors = self._tensors()
+        tensors = self.to_tensors()
         clips = {tensor.shape[0] for tensor in tensors.values()}
         patches = {tensors[name].shape[3] for name in tensors if name.endswith("key")}
         found = (len(self.layers), *clips, *(patches or {tokens_per_frame}))
@@ -98,11 +99,12 @@ class VideoMAPState:
 
     def clone(self) -> "VideoMAPState":
         """Return a copy that shares no memory with this state."""
-        return self._rebuilt({name: value.clone() for name, value in self._tensors().items()})
+        copies = {name: value.clone() for name, value in self.to_tensors().items()}
+        return self.from_tensors(copies, frames_seen=self.frames_seen)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write this state to one safetensors file."""
-        tensors = {name: value.contiguous() for name, value in self._tensors().items()}
+        tensors = {name: value.contiguous() for name, value in self.to_tensors().items()}
         save_file(tensors, path, metadata={"frames_seen": str(self.frames_seen)})
 
     @classmethod
@@ -117,14 +119,20 @@ class VideoMAPState:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if "frames_seen" not in metadata:
             raise ValueError(f"{path} is not an encoder state: it has no frames_seen")
+        return cls.from_tensors(tensors, frames_seen=int(metadata["frames_seen"]))
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, Tensor], *, frames_seen: int) -> "VideoMAPState":
+        """Return the state whose `to_tensors` gave these."""
         kinds: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             index, field = name.split(".")
             kinds.setdefault(int(index), {})[field] = tensor
         layers = tuple(_layer_state(kinds[index]) for index in sorted(kinds))
-        return cls(layers=layers, frames_seen=int(metadata["frames_seen"]))
+        return cls(layers=layers, frames_seen=frames_seen)
 
-    def _tensors(self) -> dict[str, Tensor]:
+    def to_tensors(self) -> dict[str, Tensor]:
+        """Return every tensor by its name, "LAYER.FIELD"."""
         tensors: dict[str, Tensor] = {}
         for index, layer in enumerate(self.layers):
             if isinstance(layer, MambaState):
@@ -132,19 +140,6 @@ class VideoMAPState:
             else:
                 tensors |= {f"{index}.key": layer.key, f"{index}.value": layer.value}
         return tensors
-
-    def _rebuilt(self, tensors: dict[str, Tensor]) -> "VideoMAPState":
-        layers = tuple(
-            _layer_state(
-                {
-                    name.split(".")[1]: tensor
-                    for name, tensor in tensors.items()
-                    if name.split(".")[0] == str(index)
-                }
-            )
-            for index in range(len(self.layers))
-        )
-        return VideoMAPState(layers=layers, frames_seen=self.frames_seen)
 
 
 def _layer_state(fields: dict[str, Tensor]) -> LayerState:

@@ -21,7 +21,7 @@ from videollm.serve.jobs import Done, Failed, Job, Piece, Question, Seen
 from videollm.video_cache import ClipCache
 
 if TYPE_CHECKING:
-    from videollm.api import AnswerStream, VideoLLM
+    from videollm.api import Answer, AnswerStream, VideoLLM
 
 __all__ = ["Engine", "answer_job"]
 
@@ -218,7 +218,7 @@ def answer_job(model: "VideoLLM", job: Job, clip: Clip) -> None:
         temperature=question.temperature,
         seed=question.seed,
     )
-    pieces = cast("AnswerStream", stream)
+    pieces = cast("AnswerStream[Answer]", stream)
     text = ""
     # closing ends the generation behind the iterator before the next question begins
     with closing(pieces):

@@ -62,7 +62,10 @@ class ModelArguments(EncoderArguments):
             "how the LLM attends: sdpa, eager, flash_attention_2 (default: the library's choice)"
         ),
     )
-    projector_type: str = field(default="pool_mlp", metadata=described("kind of a fresh projector"))
+    projector_type: str = field(
+        default="pool_mlp",
+        metadata=described("pool_mlp, tome_mlp, resampler or linear, when fresh"),
+    )
     tokens_per_frame: int = field(
         default=16, metadata=described("visual tokens of each frame (each tubelet), when fresh")
     )

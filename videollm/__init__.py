@@ -19,11 +19,14 @@ if TYPE_CHECKING:
         VideoLLMError,
     )
     from videollm.live import LiveStream
+    from videollm.memory import VisualMemory
     from videollm.model import VideoLLMForConditionalGeneration
     from videollm.processor import VideoLLMProcessor
+    from videollm.streaming import StreamSession
     from videollm.video import VideoReader
     from videollm.video_limits import DecodeLimits
     from videollm.video_worker import DecodeWorker
+    from videollm.watching import Watcher
 
 __version__ = "0.1.0"
 
@@ -32,6 +35,10 @@ _HOMES = {
     "VideoLLM": "api",
     "Answer": "answer",
     "AnswerStream": "answer",
+    # streams
+    "StreamSession": "streaming",
+    "VisualMemory": "memory",
+    "Watcher": "watching",
     # the model and its parts
     "VideoLLMConfig": "config",
     "VideoLLMForConditionalGeneration": "model",
@@ -62,6 +69,7 @@ __all__ = [
     "ModelError",
     "RecipeError",
     "RequestError",
+    "StreamSession",
     "VideoError",
     "VideoLLM",
     "VideoLLMConfig",
@@ -69,6 +77,8 @@ __all__ = [
     "VideoLLMForConditionalGeneration",
     "VideoLLMProcessor",
     "VideoReader",
+    "VisualMemory",
+    "Watcher",
 ]
 
 

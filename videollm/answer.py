@@ -1,16 +1,16 @@
 """An answer: the text with all that is known about it, and its stream of pieces."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
+from torch import Tensor
 
-from videollm.clip import Clip
 from videollm.encoder.kernels import resolve_backend
 
-__all__ = ["Answer", "AnswerRecord", "AnswerStream"]
+__all__ = ["Answer", "AnswerRecord", "AnswerStream", "Record"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +52,22 @@ class Answer:
         return fields
 
 
+class Seen(Protocol):
+    """What an answer says of a clip."""
+
+    @property
+    def pts_seconds(self) -> Tensor:
+        """Times of the frames."""
+
+    @property
+    def backend(self) -> str:
+        """What decoded them."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was not in order."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnswerRecord:
     """What is known before the text is: becomes the Answer once it is complete.
@@ -59,7 +75,7 @@ class AnswerRecord:
     Args:
         model: Name of the model.
         device: Where it runs.
-        clips: The clips as the model saw them.
+        clips: The clips as the model saw them, or what is known of them.
         visual_tokens: Visual tokens in the prompt.
         start: The clock when the question came.
         spans: Seconds that decoding and encoding took.
@@ -68,7 +84,7 @@ class AnswerRecord:
 
     model: str
     device: torch.device
-    clips: list[Clip]
+    clips: Sequence[Seen]
     visual_tokens: int
     start: float
     spans: dict[str, float]
@@ -99,17 +115,27 @@ class AnswerRecord:
         )
 
 
-class AnswerStream(Iterator[str]):
+Whole = TypeVar("Whole", covariant=True)
+
+
+class Record(Protocol[Whole]):
+    """What is known of an answer before its text is."""
+
+    def finish(self, text: str) -> Whole:
+        """Return all that is known, with this text."""
+
+
+class AnswerStream(Iterator[str], Generic[Whole]):
     """The pieces of an answer as they are generated; `close` stops it.
 
     Once exhausted, `answer` holds all that is known about the answer.
     """
 
-    def __init__(self, pieces: Iterator[str], record: AnswerRecord) -> None:
+    def __init__(self, pieces: Iterator[str], record: Record[Whole]) -> None:
         self._pieces = pieces
         self._record = record
         self._texts: list[str] = []
-        self.answer: Answer | None = None
+        self.answer: Whole | None = None
 
     def __next__(self) -> str:
         try:
@@ -128,3 +154,10 @@ class AnswerStream(Iterator[str]):
             close()
         if self.answer is None:
             self.answer = self._record.finish("".join(self._texts))
+
+    def finish(self) -> Whole:
+        """Generate the rest and return all that is known about the answer."""
+        for _ in self:
+            pass
+        assert self.answer is not None
+        return self.answer

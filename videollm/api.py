@@ -6,8 +6,8 @@ print(model.chat("clip.mp4", "What happens?"))
 
 import os
 import time
-from collections.abc import Sequence
-from typing import Any, TypeAlias, TypedDict, Unpack
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, Unpack
 
 import torch
 from torch import Tensor
@@ -16,39 +16,22 @@ from videollm.answer import Answer, AnswerRecord, AnswerStream
 from videollm.clip import Clip
 from videollm.config import VideoLLMConfig
 from videollm.errors import RequestError
+from videollm.frame_options import MAX_FRAMES, FrameOptions
 from videollm.generate import Generation, generate_batch, stream_text
 from videollm.loading import load_model
+from videollm.long_video import LongVideos, WatchProgress
 from videollm.model import VideoLLMForConditionalGeneration
 from videollm.processor import Message, VideoLLMProcessor
 from videollm.prompt_batch import prepare_prompts
-from videollm.prompting import build_messages
+from videollm.prompting import build_messages, check_question
 from videollm.runtime import pick_device, pick_dtype
+from videollm.stream_record import StreamOptions
+from videollm.streaming import StreamSession
 from videollm.video_cache import ClipCache
 
 __all__ = ["Answer", "AnswerStream", "FrameOptions", "VideoLLM", "VideoSource"]
 
 VideoSource: TypeAlias = Any  # whatever VideoReader.open takes, or a Clip
-_MAX_FRAMES = 512
-
-
-class FrameOptions(TypedDict, total=False):
-    """Which frames of a video the model sees; all may be left out or None.
-
-    Args:
-        num_frames: How many; the model's own number where it is left out. With
-            `sampling="keyframes"` the most of them.
-        fps: Frames a second instead, 512 at most.
-        sampling: "uniform", "fps", "keyframes" or "scenes", as `videollm.sampling` has them; left
-            out it is "fps" where `fps` is given, else "uniform".
-        start_seconds: Where the part to look at begins.
-        end_seconds: Where it ends.
-    """
-
-    num_frames: int | None
-    fps: float | None
-    sampling: str | None
-    start_seconds: float | None
-    end_seconds: float | None
 
 
 class VideoLLM:
@@ -67,6 +50,8 @@ class VideoLLM:
         self.processor = processor
         self.name = name
         self._clips = ClipCache()
+        streams = model.config.vision.scan_mode == "frame_causal"
+        self._long_videos = LongVideos(self.stream if streams else None)
 
     @classmethod
     def from_pretrained(
@@ -132,7 +117,7 @@ class VideoLLM:
         if "num_frames" in options and "fps" in options:
             raise RequestError("give num_frames or fps, not both")
         if "fps" in options:
-            return self._clips.load_clip(video, max_frames=_MAX_FRAMES, **options)
+            return self._clips.load_clip(video, max_frames=MAX_FRAMES, **options)
         return self._clips.load_clip(video, **{"num_frames": self.processor.num_frames, **options})
 
     @torch.inference_mode()
@@ -148,10 +133,16 @@ class VideoLLM:
         *,
         history: Sequence[Message] | None = None,
         generation: Generation | None = None,
+        progress: Callable[[WatchProgress], None] | None = None,
         **frames: Unpack[FrameOptions],
-    ) -> AnswerStream:
+    ) -> AnswerStream[Answer]:
         """Return the answer piece by piece; see `ask` for the arguments."""
         start = time.perf_counter()
+        check_question(question)
+        generation = generation or Generation()
+        watched = self._long_videos.watch(video, progress, **frames)
+        if watched is not None:
+            return watched.ask(question, history, generation, model=self.name, start=start)
         messages = build_messages(question, history, has_video=video is not None)
         clips = [] if video is None else [self.load(video, **frames)]
         decoded = time.perf_counter()
@@ -160,9 +151,7 @@ class VideoLLM:
         text = self.processor.render(messages, clips, add_generation_prompt=True)
         inputs = self.processor(text)
         marks: dict[str, float] = {}
-        pieces = stream_text(
-            self.model, self.processor, inputs, features, generation or Generation(), marks
-        )
+        pieces = stream_text(self.model, self.processor, inputs, features, generation, marks)
         record = AnswerRecord(
             model=self.name,
             device=self.device,
@@ -183,9 +172,12 @@ class VideoLLM:
         max_new_tokens: int = 64,
         temperature: float = 0.0,
         seed: int = 0,
+        progress: Callable[[WatchProgress], None] | None = None,
         **frames: Unpack[FrameOptions],
     ) -> Answer:
         """Answer one question with all that is known about the answer.
+
+        A video of more than 512 frames, at 2 a second or `fps`, is watched whole, as a stream.
 
         Args:
             video: A path or anything `VideoReader.open` takes, a Clip, or None for none.
@@ -194,6 +186,7 @@ class VideoLLM:
             max_new_tokens: Longest answer.
             temperature: 0 is greedy.
             seed: Of sampling words, where the temperature is above 0.
+            progress: Is told how far a long video was watched.
             frames: Which frames of the video the model sees, see `FrameOptions`.
 
         Raises:
@@ -201,13 +194,9 @@ class VideoLLM:
             RequestError: The question is empty or an option is out of range.
         """
         generation = Generation(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
-        stream = self.stream_answer(
-            video, question, history=history, generation=generation, **frames
-        )
-        for _ in stream:
-            pass
-        assert stream.answer is not None
-        return stream.answer
+        return self.stream_answer(
+            video, question, history=history, generation=generation, progress=progress, **frames
+        ).finish()
 
     def chat(
         self,
@@ -217,7 +206,7 @@ class VideoLLM:
         *,
         stream: bool = False,
         **options: Any,
-    ) -> str | AnswerStream:
+    ) -> str | AnswerStream[Answer]:
         """Return the answer, or with `stream` an iterator of its pieces.
 
         Args:
@@ -235,6 +224,22 @@ class VideoLLM:
         return self.stream_answer(
             video, question, history=history, generation=Generation(**options), **frames
         )
+
+    def stream(self, **options: Any) -> StreamSession:
+        """Return a session that watches a video frame by frame and answers at any moment.
+
+        Args:
+            options: Those of `MemoryOptions` (`budget_tokens`, `recent_frames`, `policy`,
+                `bank_mib`, `bank_path`) and of `StreamOptions`.
+
+        Raises:
+            RequestError: An option is unknown or out of range, or the encoder cannot stream.
+        """
+        return StreamSession(self.model, self.processor, StreamOptions.of(**options))
+
+    def load_stream(self, path: str | os.PathLike[str]) -> StreamSession:
+        """Return the session of a file that its `save` wrote; see `StreamSession.load`."""
+        return StreamSession.load(path, self.model, self.processor)
 
     def caption(self, video: VideoSource, **options: Any) -> str:
         """Return one description of a video; options are those of `ask`."""
@@ -267,11 +272,12 @@ class VideoLLM:
                 f"{len(videos)} videos and {len(questions)} questions: give as many of each"
             )
         generation = Generation(max_new_tokens=max_new_tokens)
-        answers: list[str] = []
-        for first in range(0, len(questions), batch_size):
-            part = slice(first, first + batch_size)
-            answers += self._answer_together(videos[part], questions[part], num_frames, generation)
-        return answers
+        parts = [slice(at, at + batch_size) for at in range(0, len(questions), batch_size)]
+        answered = (
+            self._answer_together(videos[part], questions[part], num_frames, generation)
+            for part in parts
+        )
+        return [answer for answers in answered for answer in answers]
 
     def _answer_together(
         self,

@@ -1,4 +1,4 @@
-"""The command line: `ask`, `chat`, `doctor`, `inspect`, `toyworld`, and the doors to the rest.
+"""The command line: what the core does, and the doors to the rest.
 
 Every heavy import happens inside a command, so that help comes at once. Answers go to stdout,
 everything else to stderr. Errors that the user can mend end as one line and exit code 2; a
@@ -26,7 +26,11 @@ from videollm.cli_frames import (
     frame_options,
 )
 from videollm.cli_inspect import EPILOG, inspect
+from videollm.cli_plan import EPILOG as PLAN_EPILOG
+from videollm.cli_plan import plan
 from videollm.cli_share import add_share_commands
+from videollm.cli_stream import EPILOG as STREAM_EPILOG
+from videollm.cli_stream import WatchBar, stream
 from videollm.errors import RequestError, VideoLLMError
 from videollm.runtime import configure_logging
 
@@ -55,6 +59,8 @@ toyworld_app = typer.Typer(
 app.add_typer(toyworld_app, name="toyworld")
 app.add_typer(convert_app, name="convert")
 app.command(epilog=EPILOG)(inspect)
+app.command(epilog=STREAM_EPILOG)(stream)
+app.command(epilog=PLAN_EPILOG)(plan)
 
 ModelOption = Annotated[str, typer.Option("--model", help="Name or folder of a model.")]
 AdapterOption = Annotated[
@@ -113,7 +119,11 @@ def ask(
     with contextlib.redirect_stdout(sys.stderr):
         _require_readable(video)
         loaded = _load(model, adapter, quantization, device=device, dtype=dtype)
-        answer = loaded.ask(video, question, max_new_tokens=max_new_tokens, **frames)
+        bar = WatchBar()
+        with contextlib.closing(bar):
+            answer = loaded.ask(
+                video, question, max_new_tokens=max_new_tokens, progress=bar.update, **frames
+            )
     if not as_json:
         for warning in answer.warnings:
             print(f"{video}: {warning}", file=sys.stderr)

@@ -7,7 +7,7 @@ import typer
 from videollm.errors import RequestError
 
 if TYPE_CHECKING:
-    from videollm.api import FrameOptions
+    from videollm.frame_options import FrameOptions
 
 __all__ = [
     "EndOption",

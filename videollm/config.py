@@ -1,6 +1,5 @@
 """Configuration of the whole VideoLLM: encoder, projector, language model."""
 
-import math
 from typing import Any, ClassVar
 
 from transformers import AutoConfig, PreTrainedTokenizerBase
@@ -11,7 +10,7 @@ from videollm.registration import register_videollm_models
 
 __all__ = ["PROJECTOR_TYPES", "VIDEO_TOKEN", "VideoLLMConfig", "add_video_token"]
 
-PROJECTOR_TYPES = ("pool_mlp",)
+PROJECTOR_TYPES = ("pool_mlp", "tome_mlp", "resampler", "linear")
 VIDEO_TOKEN = "<|video|>"
 
 
@@ -35,7 +34,7 @@ class VideoLLMConfig(PreTrainedConfig):
             are; its folder then holds the encoder and the projector only. None: the folder
             holds all weights.
         projector_type: One of `PROJECTOR_TYPES`.
-        tokens_per_frame: Visual tokens K for each token frame; a square number.
+        tokens_per_frame: Visual tokens K for each token frame, from 1 to the patches of a frame.
         video_token_id: Id that stands for one visual token; may lie beyond the vocabulary of
             the language model, whose embeddings are never asked for it.
         format_version: Version of this file format.
@@ -69,11 +68,11 @@ class VideoLLMConfig(PreTrainedConfig):
                 f"projector_type is {self.projector_type!r}; it is one of "
                 f"{', '.join(PROJECTOR_TYPES)}"
             )
-        side = math.isqrt(max(self.tokens_per_frame, 0))
-        if self.tokens_per_frame < 1 or side * side != self.tokens_per_frame:
+        num_patches = self.vision.grid_size**2
+        if not 1 <= self.tokens_per_frame <= num_patches:
             raise ValueError(
-                f"tokens_per_frame is {self.tokens_per_frame}; {self.projector_type} needs a "
-                "square number: 1, 4, 9, 16, ..."
+                f"tokens_per_frame is {self.tokens_per_frame}; a frame has {num_patches} patches: "
+                "give 1 to that many"
             )
         if self.vision.use_cls_token:
             raise ValueError("an encoder with a [CLS] token has no place here: it must be off")

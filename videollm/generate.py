@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from videollm.errors import RequestError
 from videollm.model import VideoLLMForConditionalGeneration
 from videollm.processor import VideoLLMProcessor
 
-__all__ = ["Generation", "generate_batch", "stream_text"]
+__all__ = ["Generation", "generate_batch", "stream_prepared", "stream_text"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,16 +143,42 @@ def stream_text(
         generation: How to generate.
         marks: Receives "first_token", the clock's seconds when the first token was there.
     """
+    return stream_prepared(
+        model, processor, lambda _: _model_inputs(model, inputs, features), generation, marks
+    )
+
+
+def stream_prepared(
+    model: VideoLLMForConditionalGeneration,
+    processor: VideoLLMProcessor,
+    prepare: Callable[[Callable[[], bool]], dict[str, Any]],
+    generation: Generation,
+    marks: dict[str, float],
+) -> Iterator[str]:
+    """Yield an answer piece by piece, as `stream_text`, to what is still to be prepared.
+
+    Args:
+        model: The model.
+        processor: Its processor.
+        prepare: Returns the arguments of `generate`, on the thread that generates; it is given a
+            function that says whether the answer is no longer wanted.
+        generation: How to generate.
+        marks: As in `stream_text`.
+    """
     streamer = TextIteratorStreamer(processor.tokenizer, skip_prompt=True, skip_special_tokens=True)
     watch = _Watch(marks)
     failures: list[BaseException] = []
 
     def work() -> None:
         try:
+            inputs = prepare(watch.stopped.is_set)
+            if watch.stopped.is_set():
+                streamer.end()
+                return
             _run(
                 model,
                 processor,
-                _model_inputs(model, inputs, features),
+                inputs,
                 generation,
                 streamer=streamer,
                 stopping_criteria=StoppingCriteriaList([watch]),

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
+from transformers.cache_utils import Cache
 from transformers.generation.utils import GenerationMixin
 from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.modeling_utils import PreTrainedModel
@@ -29,8 +30,6 @@ from videollm.quantize import is_quantized, mark_quantized, sparing
 from videollm.visual_passes import encode_in_step
 
 __all__ = ["VideoLLMForConditionalGeneration"]
-
-_UNQUANTIZED = ["vision_model", "projector"]
 
 
 class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
@@ -126,6 +125,8 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
         pixel_values: Tensor | None = None,
         frame_counts: Tensor | None = None,
         video_features: list[Tensor] | None = None,
+        cache: Cache | None = None,
+        past_key_values: Cache | None = None,
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
@@ -142,12 +143,14 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
             pixel_values: (V, frames, C, height, width), all rows' videos in order.
             frame_counts: (V,), frames of each video.
             video_features: Instead of pixel_values, what `encode_videos` returned.
+            cache: The language model's cache; `past_key_values` in transformers before 5.24.
+            past_key_values: Likewise.
             inputs_embeds: (B, L, H), instead of input_ids.
             labels: (B, L), -100 where nothing is supervised. Logits are then computed for
                 supervised positions only: (positions, vocabulary), in row order.
             num_items_in_batch: Supervised tokens of the whole batch; the loss is their mean.
-            frame_seconds: Accepted from the processor's output; the text holds the times.
-            kwargs: Passed to the language model, its cache among them.
+            frame_seconds: Not used; the text holds the times.
+            kwargs: Passed to the language model.
 
         Raises:
             ValueError: Placeholders and visual tokens differ in number.
@@ -167,16 +170,18 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 hidden, labels, self.get_output_embeddings(), num_items_in_batch
             )
             return CausalLMOutputWithPast(loss=loss, logits=logits)
-        return self.language_model(
-            inputs_embeds=inputs_embeds,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            **kwargs,
-        )
+        kwargs |= {"attention_mask": attention_mask, "position_ids": position_ids}
+        caches = {"cache": cache, "past_key_values": past_key_values}.items()
+        kwargs |= {name: held for name, held in caches if held is not None}
+        return self.language_model(inputs_embeds=inputs_embeds, **kwargs)
 
-    def prepare_inputs_for_generation(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Return one step's inputs; the videos enter at the first step only."""
-        inputs = super().prepare_inputs_for_generation(*args, **kwargs)
+    def prepare_inputs_for_generation(
+        self, input_ids: Tensor, inputs_embeds: Tensor | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Return one step's inputs; embeddings and videos enter at the first step only."""
+        inputs = super().prepare_inputs_for_generation(
+            input_ids, inputs_embeds=inputs_embeds, **kwargs
+        )
         if not kwargs.get("is_first_iteration", False) and kwargs.get("use_cache", True):
             for name in ("pixel_values", "frame_counts", "video_features", "frame_seconds"):
                 inputs.pop(name, None)
@@ -258,11 +263,12 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if config is None and (folder / "config.json").is_file():
             config = VideoLLMConfig.from_pretrained(folder)
         if config is None or config.text_model is None:
-            if quantization is not None:
-                kwargs["quantization_config"] = sparing(quantization, [*_UNQUANTIZED, "lm_head"])
+            if quantization is None:
+                return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+            spared = ["vision_model", "projector", "lm_head"]
+            kwargs["quantization_config"] = sparing(quantization, spared)
             loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
-            if quantization is not None:
-                mark_quantized(loaded, loaded)
+            mark_quantized(loaded, loaded)
             return loaded
         device_map = kwargs.get("device_map") or {}
         language_model = load_language_model(

@@ -118,12 +118,7 @@ class VideoLLMProcessor(ProcessorMixin):
     def pixels(self, videos: Sequence[Clip]) -> dict[str, Tensor]:
         """Return pixel_values, frame_counts and frame_seconds of clips, padded to the longest."""
         clips = [self.fit(clip) for clip in videos]
-        frames = [
-            preprocess_frames(
-                clip.frames, self.image_size, mean=tuple(self.image_mean), std=tuple(self.image_std)
-            )
-            for clip in clips
-        ]
+        frames = [self.frame_pixels(clip.frames) for clip in clips]
         seconds = [clip.pts_seconds for clip in clips]
         pad = torch.nn.utils.rnn.pad_sequence
         return {
@@ -131,6 +126,11 @@ class VideoLLMProcessor(ProcessorMixin):
             "frame_counts": torch.tensor([len(part) for part in seconds]),
             "frame_seconds": pad(seconds, batch_first=True, padding_value=-1.0),
         }
+
+    def frame_pixels(self, frames: Tensor) -> Tensor:
+        """Return the model's input (T, 3, size, size) for frames (T, 3, H, W), uint8."""
+        mean, std = tuple(self.image_mean), tuple(self.image_std)
+        return preprocess_frames(frames, self.image_size, mean=mean, std=std)
 
     def fit(self, clip: Clip) -> Clip:
         """Return the clip with its last frame repeated up to a multiple of the tubelet size."""
@@ -163,6 +163,26 @@ class VideoLLMProcessor(ProcessorMixin):
             RequestError: Videos and video parts differ in number, or a text holds the
                 placeholder itself.
         """
+        texts = [self.video_text(clip) for clip in videos]
+        return self.render_texts(messages, texts, add_generation_prompt=add_generation_prompt)
+
+    def render_texts(
+        self,
+        messages: Sequence[Message],
+        video_texts: Sequence[str],
+        *,
+        add_generation_prompt: bool = False,
+    ) -> str:
+        """Return the text of a chat whose videos are texts already; see `render`.
+
+        Args:
+            messages: As in `render`.
+            video_texts: What stands for each video part, in order.
+            add_generation_prompt: As in `render`.
+
+        Raises:
+            RequestError: As in `render`.
+        """
         flat = [
             {"role": message["role"], "content": self._flatten(message["content"])}
             for message in messages
@@ -176,12 +196,13 @@ class VideoLLMProcessor(ProcessorMixin):
             add_generation_prompt=add_generation_prompt,
         )
         pieces = text.split(VIDEO_TOKEN)
-        if len(pieces) - 1 != len(videos):
+        if len(pieces) - 1 != len(video_texts):
             raise RequestError(
-                f"the messages hold {len(pieces) - 1} videos, {len(videos)} clips were given"
+                f"the messages hold {len(pieces) - 1} videos, {len(video_texts)} clips were given"
             )
-        expanded = [self.video_text(clip) for clip in videos]
-        return "".join(piece + video for piece, video in zip(pieces, [*expanded, ""], strict=True))
+        return "".join(
+            piece + video for piece, video in zip(pieces, [*video_texts, ""], strict=True)
+        )
 
     def video_text(self, clip: Clip) -> str:
         """Return the placeholders of one clip with its times between them."""

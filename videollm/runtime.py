@@ -10,6 +10,7 @@ import os
 import platform
 import random
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ __all__ = [
     "pick_device",
     "pick_dtype",
     "quiet_transformers",
+    "rss_bytes",
     "set_seed",
 ]
 
@@ -220,6 +222,19 @@ def peak_rss_bytes() -> int:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def rss_bytes() -> int:
+    """Return the resident memory of this process now, in bytes."""
+    table = Path("/proc/self/statm")
+    if table.is_file():
+        return int(table.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().rss)
+    command = ["ps", "-o", "rss=", "-p", str(os.getpid())]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) * 1024
 
 
 def package_version(name: str) -> str | None:

@@ -14,7 +14,7 @@ from videollm.sampling import load_clip
 from videollm.video import VideoReader, VideoSource
 from videollm.video_backends import choose_backend
 
-__all__ = ["ClipCache"]
+__all__ = ["ClipCache", "source_key"]
 
 DEFAULT_MAX_BYTES = 256 * 2**20
 
@@ -55,7 +55,7 @@ class ClipCache:
             VideoError: The source cannot be read as video.
             RequestError: An option is out of its range.
         """
-        key = _key(source, options)
+        key = source_key(source, options)
         if key is None:
             return self._load(source, **options)
         with self._lock:
@@ -64,7 +64,7 @@ class ClipCache:
                 return self._clips[key]
         clip = self._load(source, **options)
         # A file that was written to meanwhile is of neither state.
-        if key == _key(source, options):
+        if key == source_key(source, options):
             self._keep(key, clip)
         return clip
 
@@ -77,8 +77,13 @@ class ClipCache:
                 held -= dropped.frames.nbytes
 
 
-def _key(source: VideoSource | VideoReader, options: dict[str, Any]) -> object | None:
-    """Return what decides the frames; None where it cannot be told."""
+def source_key(source: VideoSource | VideoReader, options: dict[str, Any]) -> object | None:
+    """Return what decides which frames a source gives; None where it cannot be told.
+
+    Args:
+        source: Anything that `videollm.sampling.load_clip` takes.
+        options: Its further arguments.
+    """
     if not isinstance(source, (str, os.PathLike)):
         return None
     path = os.path.abspath(os.fsdecode(source))

@@ -60,6 +60,7 @@ class FakeVideoLLM:
         return cls()
 
     def ask(self, video: str, question: str, **options: Any) -> FakeAnswer:
+        assert callable(options.pop("progress"))
         self.calls.append(("ask", video, question, options))
         if self.error is not None:
             raise self.error

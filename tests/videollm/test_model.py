@@ -213,8 +213,8 @@ def test_a_folder_without_adapter_is_refused(parts: tuple, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"projector_type": "magic"}, "it is one of pool_mlp"),
-        ({"tokens_per_frame": 5}, "square number"),
+        ({"projector_type": "magic"}, "it is one of pool_mlp, tome_mlp, resampler, linear"),
+        ({"tokens_per_frame": 0}, "give 1 to that many"),
         ({"format_version": 9}, "install a newer"),
         ({"tokens_per_frames": 4}, "no field tokens_per_frames"),
     ],

@@ -151,3 +151,7 @@ def test_importing_runtime_is_light() -> None:
     code = "import sys, videollm.runtime as r; r.cache_dir(); print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
+
+
+def test_resident_memory_is_below_its_peak() -> None:
+    assert 0 < runtime.rss_bytes() <= runtime.peak_rss_bytes()
