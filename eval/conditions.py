@@ -6,29 +6,31 @@ in place of every frame (`single_frame`) and with the frames out of order (`shuf
 with the number of frames and the times that it usually gets. `majority` asks no model at all.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
-import torch
-
+from videollm.choices import choice_letter
 from videollm.clip import Clip
-from videollm.errors import DataError
-from videollm.eval.settings import MODEL_CONDITION, EvalSettings
+from videollm.errors import DataError, RequestError
+from videollm.eval.settings import EvalSettings
 from videollm.eval.task import Example, Task
+from videollm.eval.views import VIEWS, views_of
+from videollm.likelihood import Likelihood, score_continuations
 from videollm.processor import Message
 
+if TYPE_CHECKING:
+    from videollm.api import VideoLLM
+
 __all__ = [
-    "VIEWS",
-    "VIEWS_BY_ITEM",
     "Answerer",
     "Condition",
+    "LikelihoodCondition",
     "MajorityCondition",
     "ModelCondition",
     "Reply",
-    "View",
     "build_conditions",
+    "option_texts",
 ]
 
 
@@ -47,20 +49,6 @@ class Answerer(Protocol):
         """Return one answer per question, in order; a video that is None is not shown."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class View:
-    """Hold what a model is shown of a clip.
-
-    Args:
-        clip: The frames shown, or None for nothing at all.
-        source_seconds: (T,), when each shown frame really happens in the clip, in the order
-            shown; empty without a clip. The times that the model is told are the clip's own.
-    """
-
-    clip: Clip | None
-    source_seconds: tuple[float, ...]
-
-
 @dataclass(frozen=True, slots=True)
 class Reply:
     """Hold one answer.
@@ -68,53 +56,12 @@ class Reply:
     Args:
         output: The text as it was generated.
         frame_seconds: `View.source_seconds` of what was shown.
+        option_scores: Log-probability of each choice, where likelihoods decide.
     """
 
     output: str
     frame_seconds: tuple[float, ...]
-
-
-def _seconds(clip: Clip, order: list[int]) -> tuple[float, ...]:
-    times = clip.pts_seconds.tolist()
-    return tuple(round(times[index], 6) for index in order)
-
-
-def _view_frames(clip: Clip, order: list[int]) -> View:
-    return View(replace(clip, frames=clip.frames[order]), _seconds(clip, order))
-
-
-def _whole(clip: Clip, _key: str) -> View:
-    return View(clip, _seconds(clip, list(range(len(clip)))))
-
-
-def _nothing(_clip: Clip, _key: str) -> View:
-    return View(None, ())
-
-
-def _middle_frame(clip: Clip, _key: str) -> View:
-    return _view_frames(clip, [len(clip) // 2] * len(clip))
-
-
-def _shuffled(clip: Clip, key: str) -> View:
-    seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:7], "big")
-    generator = torch.Generator().manual_seed(seed)
-    in_order = list(range(len(clip)))
-    order = in_order
-    while order == in_order and len(clip) > 1:  # a shuffle that changes nothing shows nothing
-        order = torch.randperm(len(clip), generator=generator).tolist()
-    return _view_frames(clip, order)
-
-
-VIEWS: Mapping[str, Callable[[Clip, str], View]] = {
-    MODEL_CONDITION: _whole,
-    "blind": _nothing,
-    "single_frame": _middle_frame,
-    "shuffled": _shuffled,
-}
-"""What each condition shows of a clip; the text names the item and decides what is drawn."""
-
-VIEWS_BY_ITEM = frozenset({"shuffled"})
-"""The conditions that show the same clip otherwise to each of its questions."""
+    option_scores: tuple[float, ...] = ()
 
 
 class Condition(Protocol):
@@ -155,7 +102,7 @@ class ModelCondition:
         Raises:
             DataError: The model returned another number of answers.
         """
-        views = self._views(examples, clips)
+        views = views_of(self.name, self.seed, examples, clips)
         histories = [_messages(example) for example in examples]
         outputs = self.model.batch(
             [view.clip for view in views],
@@ -173,17 +120,57 @@ class ModelCondition:
             Reply(output, view.source_seconds) for output, view in zip(outputs, views, strict=True)
         ]
 
-    def _views(self, examples: Sequence[Example], clips: Sequence[Clip]) -> list[View]:
-        """Return what is shown; questions that are shown the same share it, and its encoding."""
-        shared: dict[tuple[str, str], View] = {}
-        views = []
-        for example, clip in zip(examples, clips, strict=True):
-            item = example.id if self.name in VIEWS_BY_ITEM else ""
-            key = (example.video, item)
-            if key not in shared:
-                shared[key] = VIEWS[self.name](clip, f"{self.seed}/{item}")
-            views.append(shared[key])
-        return views
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LikelihoodCondition:
+    """Take the choice that a model finds likeliest as the beginning of its answer.
+
+    Args:
+        name: Name of the condition, one of `VIEWS`.
+        model: Who finds.
+        seed: Seed of what the view draws, at least 0.
+        score: Returns the likelihoods, as `videollm.likelihood.score_continuations` does.
+    """
+
+    name: str
+    model: "VideoLLM"
+    seed: int
+    score: Callable[..., Sequence[Sequence[Likelihood]]] = score_continuations
+
+    def answer(self, examples: Sequence[Example], clips: Sequence[Clip]) -> list[Reply]:
+        """Return one reply per example; see `Condition.answer`.
+
+        Where the question shows choices by their letters alone ("A. red"), letters are compared,
+        by their log-probability; else whole choices, by their mean per token, since a long one
+        is not less right.
+        """
+        views = views_of(self.name, self.seed, examples, clips)
+        options = [option_texts(example) for example in examples]
+        scored = self.score(
+            self.model,
+            [view.clip for view in views],
+            [example.question for example in examples],
+            options,
+            histories=[_messages(example) for example in examples],
+            batch_size=len(examples),
+        )
+        replies = []
+        for example, view, likelihoods in zip(examples, views, scored, strict=True):
+            scores = [round(likelihood.mean, 6) for likelihood in likelihoods]
+            best = example.choices[scores.index(max(scores))]
+            replies.append(Reply(best, view.source_seconds, tuple(scores)))
+        return replies
+
+
+def option_texts(example: Example) -> list[str]:
+    """Return what is scored for each choice: its letter, or all of it.
+
+    Args:
+        example: A question with choices.
+    """
+    if all(choice in example.question for choice in example.choices):
+        return list(example.choices)
+    return [choice_letter(choice) or choice for choice in example.choices]
 
 
 def _messages(example: Example) -> list[Message]:
@@ -216,19 +203,35 @@ class MajorityCondition:
         return [Reply(self._answers.get(example.family, ""), ()) for example in examples]
 
 
-def build_conditions(settings: EvalSettings, task: Task, model: Answerer) -> list[Condition]:
+def build_conditions(
+    settings: EvalSettings, task: Task, model: "VideoLLM", *, max_new_tokens: int
+) -> list[Condition]:
     """Return the conditions of a run: the model, then its baselines.
 
     Args:
-        settings: Names the baselines, the seed and the length of answers.
+        settings: Names the baselines, the seed and how choices are taken.
         task: Supplies the majority answers.
         model: Who answers in every condition but `majority`.
+        max_new_tokens: Longest answer in tokens.
+
+    Raises:
+        RequestError: Likelihoods are to decide about questions without choices.
     """
-    return [
-        ModelCondition(
-            name=name, model=model, seed=settings.seed, max_new_tokens=settings.max_new_tokens
+    if settings.scoring == "likelihood":
+        open_ones = sum(not example.choices for example in task.examples)
+        if open_ones:
+            raise RequestError(
+                f"--scoring likelihood needs choices: {open_ones} of {len(task.examples)} "
+                f"questions of {task.name} have none; leave it out"
+            )
+
+    def build(name: str) -> Condition:
+        if name not in VIEWS:
+            return MajorityCondition(task.majority_answers)
+        if settings.scoring == "likelihood":
+            return LikelihoodCondition(name=name, model=model, seed=settings.seed)
+        return ModelCondition(
+            name=name, model=model, seed=settings.seed, max_new_tokens=max_new_tokens
         )
-        if name in VIEWS
-        else MajorityCondition(task.majority_answers)
-        for name in settings.conditions
-    ]
+
+    return [build(name) for name in settings.conditions]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from videollm.errors import DataError, RequestError
+from videollm.eval.shards import Shard
 
 __all__ = ["FORMAT_VERSION", "RunFolder"]
 
@@ -37,6 +38,24 @@ class RunFolder:
     def predictions_path(self) -> Path:
         """Return where the predictions are."""
         return self.path / "predictions.jsonl"
+
+    def shard_path(self, shard: Shard) -> Path:
+        """Return where the predictions of one part of the run are."""
+        return self.path / f"predictions{shard.suffix}.jsonl"
+
+    def timings_path(self, shard: Shard) -> Path:
+        """Return where it stands what each answer took."""
+        return self.path / f"timings{shard.suffix}.jsonl"
+
+    @property
+    def judgements_path(self) -> Path:
+        """Return where a judge's replies are."""
+        return self.path / "judgements.jsonl"
+
+    @property
+    def report_path(self) -> Path:
+        """Return where the report for people is, or will be."""
+        return self.path / "report.html"
 
     @property
     def settings_path(self) -> Path:
@@ -162,7 +181,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
-    partial = path.with_name(path.name + _PARTIAL)
+    partial = path.with_name(f"{path.name}.{os.getpid()}{_PARTIAL}")
     partial.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(partial, path)
 

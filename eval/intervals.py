@@ -12,9 +12,12 @@ from torch import Tensor
 
 from videollm.errors import DataError
 
-__all__ = ["NUM_RESAMPLES", "bootstrap_interval"]
+__all__ = ["NUM_RESAMPLES", "Clusters", "bootstrap_interval", "bootstrap_mean_of_means"]
 
 NUM_RESAMPLES = 2000
+
+Clusters = tuple[Sequence[float], Sequence[int]]
+"""Per clip, the sum of its items' values and the number of its items."""
 
 _ENTRIES_AT_ONCE = 1_000_000  # bounds memory: resamples are drawn in blocks of this many clips
 
@@ -56,16 +59,43 @@ def bootstrap_interval(
             f"a bootstrap needs one sum and one count per clip: got {len(sums)} sums and "
             f"{len(counts)} counts; give at least one of each"
         )
-    sums_of_clips = torch.tensor(sums, dtype=torch.float64)
-    counts_of_clips = torch.tensor(counts, dtype=torch.float64)
-    means = _resampled_means(sums_of_clips, counts_of_clips, num_resamples, seed)
+    means = _resampled_means((sums, counts), num_resamples, seed)
+    return _percentiles(means, sum(sums) / sum(counts), confidence)
+
+
+def bootstrap_mean_of_means(
+    groups: Sequence[Clusters],
+    *,
+    confidence: float = 0.95,
+    num_resamples: int = NUM_RESAMPLES,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Return the bootstrap interval of the mean of several groups' means, each weighing the same.
+
+    Each group is resampled by itself, so that none is ever without items.
+
+    Args:
+        groups: At least one, each as in `bootstrap_interval`.
+        confidence: As in `bootstrap_interval`.
+        num_resamples: As in `bootstrap_interval`.
+        seed: Of the first group's drawing; the others follow from it.
+    """
+    means = [
+        _resampled_means(clusters, num_resamples, seed + number)
+        for number, clusters in enumerate(groups)
+    ]
+    mean = sum(sum(sums) / sum(counts) for sums, counts in groups) / len(groups)
+    return _percentiles(torch.stack(means).mean(dim=0), mean, confidence)
+
+
+def _percentiles(means: Tensor, mean: float, confidence: float) -> tuple[float, float]:
     tail = (1.0 - confidence) / 2.0
     bounds = torch.quantile(means, torch.tensor([tail, 1.0 - tail], dtype=torch.float64))
-    mean = float(sums_of_clips.sum() / counts_of_clips.sum())
     return min(float(bounds[0]), mean), max(float(bounds[1]), mean)
 
 
-def _resampled_means(sums: Tensor, counts: Tensor, num_resamples: int, seed: int) -> Tensor:
+def _resampled_means(clusters: Clusters, num_resamples: int, seed: int) -> Tensor:
+    sums, counts = (torch.tensor(values, dtype=torch.float64) for values in clusters)
     generator = torch.Generator().manual_seed(seed)
     num_clips = len(sums)
     block = max(1, _ENTRIES_AT_ONCE // num_clips)

@@ -6,8 +6,8 @@ again, and a run that was killed goes on from its last whole line.
 
 import json
 import os
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -16,9 +16,9 @@ from videollm.errors import DataError
 from videollm.eval.conditions import Reply
 from videollm.eval.task import Example, Score
 
-__all__ = ["Prediction", "PredictionLog", "read_predictions"]
+__all__ = ["Prediction", "PredictionLog", "read_predictions", "write_predictions"]
 
-_TUPLES = ("aliases", "choices", "frame_seconds")
+_TUPLES = ("aliases", "choices", "frame_seconds", "option_scores")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +35,17 @@ class Prediction:
         choices: The answers on offer; empty for an open question.
         answer: The right answer.
         aliases: Other right answers.
-        output: What was generated, untouched.
+        output: What was generated, untouched; the likeliest choice where likelihoods decide.
         parsed: The answer found in the output, or None.
-        correct: Whether it is right.
+        correct: Whether it is right; None where it is not scored: it failed, or waits for a judge.
         frame_seconds: (T,), when each shown frame happens in the clip, in the order shown.
         history: The turns before the question; files of older versions have none.
+        groups: Further names by which scores are broken down, by axis.
+        subtitles: File of subtitles that are part of the question; empty for none.
+        reference: What a judge is told beside the answer; empty for nothing.
+        option_scores: Log-probability of each choice, where likelihoods decide.
+        measures: Further scores by name.
+        error: Why the item could not be asked; empty where it was.
     """
 
     task: str
@@ -53,9 +59,15 @@ class Prediction:
     aliases: tuple[str, ...]
     output: str
     parsed: str | None
-    correct: bool
+    correct: bool | None
     frame_seconds: tuple[float, ...]
     history: tuple[tuple[str, str], ...] = ()
+    groups: Mapping[str, str] = field(default_factory=dict)
+    subtitles: str = ""
+    reference: str = ""
+    option_scores: tuple[float, ...] = ()
+    measures: Mapping[str, float] = field(default_factory=dict)
+    error: str = ""
 
     @classmethod
     def of(
@@ -70,6 +82,22 @@ class Prediction:
             parsed=score.parsed,
             correct=score.correct,
             frame_seconds=reply.frame_seconds,
+            option_scores=reply.option_scores,
+            measures=score.measures,
+        )
+
+    @classmethod
+    def of_failure(cls, example: Example, error: str, *, task: str, condition: str) -> "Prediction":
+        """Return the prediction of an item that could not be asked, with the reason."""
+        return cls(
+            task=task,
+            condition=condition,
+            **asdict(example),
+            output="",
+            parsed=None,
+            correct=None,
+            frame_seconds=(),
+            error=error,
         )
 
     @property
@@ -79,7 +107,7 @@ class Prediction:
 
     def example(self) -> Example:
         """Return the example that was asked."""
-        return Example(**{field.name: getattr(self, field.name) for field in fields(Example)})
+        return Example(**{one.name: getattr(self, one.name) for one in fields(Example)})
 
     def to_line(self) -> str:
         """Return the line of the file, its end included."""
@@ -90,10 +118,10 @@ def _parse_line(line: str, path: Path, number: int) -> Prediction:
     try:
         values: dict[str, Any] = json.loads(line)
         for name in _TUPLES:
-            values[name] = tuple(values[name])
+            values[name] = tuple(values.get(name, ()))
         values["history"] = tuple((q, a) for q, a in values.get("history", ()))
         return Prediction(**values)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path}: line {number} is not a prediction ({error}); "
             "mend the line, or delete the folder and run again"
@@ -124,21 +152,40 @@ def read_predictions(path: Path) -> list[Prediction]:
     return predictions
 
 
+def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
+    """Write a file of predictions, whole or not at all.
+
+    Args:
+        path: The file.
+        predictions: What it is to hold, in order.
+    """
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    text = "".join(prediction.to_line() for prediction in predictions)
+    partial.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(partial, path)
+
+
 class PredictionLog:
     """Append predictions to a file that may already hold some.
 
     Each call of `add` reaches the operating system before it returns, so that a killed process
     loses at most the line it was writing; that line is cut off when the file is opened again.
+    Items that failed are forgotten then, to be tried again.
 
     Args:
         path: The file; it is created when missing.
+        known: Predictions that are elsewhere and are not to be written again.
 
     Raises:
         DataError: The file holds something that is not a prediction.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._predictions = read_predictions(path)
+    def __init__(self, path: Path, *, known: Iterable[Prediction] = ()) -> None:
+        there = read_predictions(path)
+        self._predictions = [prediction for prediction in there if not prediction.error]
+        if len(self._predictions) < len(there):
+            write_predictions(path, self._predictions)
+        self._predictions += (prediction for prediction in known if not prediction.error)
         self._done = {prediction.key for prediction in self._predictions}
         _cut_half_line(path)
         self._file: TextIO = path.open("a", encoding="utf-8", newline="\n")

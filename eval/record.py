@@ -3,11 +3,13 @@
 import hashlib
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from videollm.adapter_record import ADAPTER_WEIGHTS
 from videollm.clip import Clip
 from videollm.encoder.kernels import resolve_backend
 from videollm.eval.task import Example
@@ -16,7 +18,7 @@ from videollm.prompting import build_messages
 if TYPE_CHECKING:
     from videollm.api import VideoLLM
 
-__all__ = ["describe_model", "hash_prompts", "hash_weights"]
+__all__ = ["describe_model", "hash_adapter", "hash_prompts", "hash_weights"]
 
 _ORIGINS = ("_name_or_path", "transformers_version")
 
@@ -40,7 +42,7 @@ def describe_model(model: "VideoLLM") -> dict[str, Any]:
             name: str(next(part.parameters()).dtype).removeprefix("torch.")
             for name, part in model.model.named_children()
         },
-        "device": str(model.device),
+        "device": model.device.type,
         "scan_backend": resolve_backend("auto", model.device),
     }
 
@@ -65,6 +67,19 @@ def hash_weights(tensors: Iterable[tuple[str, Tensor]]) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def hash_adapter(adapter: str | None) -> str | None:
+    """Return one hash of an adapter's weights, or None without one or where they are elsewhere.
+
+    Args:
+        adapter: Its folder, or None; one of a hub is told by `weights_sha256` alone.
+    """
+    path = Path(adapter, ADAPTER_WEIGHTS) if adapter else None
+    if path is None or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def hash_prompts(examples: Iterable[Example]) -> str:

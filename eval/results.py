@@ -1,20 +1,27 @@
 """Scores from predictions: accuracy per condition and family, and what the video was worth.
 
 Everything here is a pure function of predictions, so that scoring them again gives the recorded
-numbers. An unparsable answer is counted, stays in the denominator and is wrong.
+numbers. An unparsable answer is counted, stays in the denominator and is wrong. An item that
+could not be asked, or that a judge did not answer for, is counted and has no part in the score.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
-from videollm.eval.intervals import NUM_RESAMPLES, bootstrap_interval
+from videollm.eval.intervals import (
+    NUM_RESAMPLES,
+    Clusters,
+    bootstrap_interval,
+    bootstrap_mean_of_means,
+)
 from videollm.eval.predictions import Prediction
 from videollm.eval.settings import BASELINES, MODEL_CONDITION
+from videollm.eval.spec_examples import split_part
 from videollm.eval.task import Example, Score
 
-__all__ = ["compare_conditions", "rescore", "score_condition", "score_task"]
+__all__ = ["clusters_of", "compare_conditions", "rescore", "score_condition", "score_task"]
 
 
 def rescore(
@@ -23,26 +30,43 @@ def rescore(
     """Return the predictions scored anew from their outputs.
 
     Args:
-        predictions: Predictions of one task.
+        predictions: Predictions of one task; those that failed are left as they are.
         score: The scoring rule of that task.
     """
     scored = []
     for prediction in predictions:
+        if prediction.error:
+            scored.append(prediction)
+            continue
         verdict = score(prediction.output, prediction.example())
-        scored.append(replace(prediction, parsed=verdict.parsed, correct=verdict.correct))
+        scored.append(
+            replace(
+                prediction,
+                parsed=verdict.parsed,
+                correct=verdict.correct,
+                measures=verdict.measures,
+            )
+        )
     return scored
 
 
-def score_task(predictions: Sequence[Prediction], *, seed: int) -> dict[str, Any]:
+def score_task(
+    predictions: Sequence[Prediction],
+    *,
+    seed: int,
+    average: Literal["items", "families"] = "items",
+) -> dict[str, Any]:
     """Return the scores of one task, as `results.json` holds them.
 
     Args:
         predictions: All predictions of the task; every condition answered the same items.
         seed: Seed of the bootstrap.
+        average: Which mean is the task's score.
 
     Returns:
-        JSON values: `num_items`, `num_videos`; `conditions`, by name, each with `overall` and
-        `families`; `differences`, by baseline, what the model scores above it, likewise.
+        JSON values: `num_items`, `num_videos`; `conditions`, by name, each with `score` (the mean
+        that counts), `overall`, `families` and `groups`; `differences`, by baseline, what the
+        model scores above it, likewise.
     """
     by_condition: dict[str, list[Prediction]] = defaultdict(list)
     for prediction in predictions:
@@ -51,19 +75,42 @@ def score_task(predictions: Sequence[Prediction], *, seed: int) -> dict[str, Any
     model = by_condition[MODEL_CONDITION]
     return {
         "num_items": len(model),
-        "num_videos": len({prediction.video for prediction in model}),
+        "num_videos": len({_source(prediction) for prediction in model}),
         "interval": {"confidence": 0.95, "resamples": NUM_RESAMPLES, "unit": "video"},
         "conditions": {
-            name: {
-                "overall": score_condition(by_condition[name], seed=seed),
-                "families": {
-                    family: score_condition(members, seed=seed)
-                    for family, members in _by_family(by_condition[name]).items()
-                },
-            }
-            for name in names
+            name: _score_in_full(by_condition[name], seed=seed, average=average) for name in names
         },
         "differences": {name: _differences(model, by_condition[name], seed) for name in names[1:]},
+        "failed": [f"{one.id}: {one.error}" for one in model if one.error][:100],
+    }
+
+
+def _score_in_full(
+    predictions: Sequence[Prediction], *, seed: int, average: Literal["items", "families"]
+) -> dict[str, Any]:
+    families = _by_family(predictions)
+    overall = score_condition(predictions, seed=seed)
+    score = {"average": average, "value": overall["accuracy"], "interval": overall["interval"]}
+    if average == "families":
+        groups = [clusters_of(scored) for one in families.values() if (scored := _scored(one))]
+        if groups:
+            means = [sum(sums) / sum(counts) for sums, counts in groups]
+            score["value"] = sum(means) / len(means)
+            score["interval"] = list(bootstrap_mean_of_means(groups, seed=seed))
+    axes = dict.fromkeys(axis for prediction in predictions for axis in prediction.groups)
+    return {
+        "score": score,
+        "overall": overall,
+        "families": {
+            family: score_condition(members, seed=seed) for family, members in families.items()
+        },
+        "groups": {
+            axis: {
+                value: score_condition(members, seed=seed)
+                for value, members in _by_value(predictions, axis).items()
+            }
+            for axis in axes
+        },
     }
 
 
@@ -73,15 +120,25 @@ def score_condition(predictions: Sequence[Prediction], *, seed: int) -> dict[str
     Args:
         predictions: Predictions of one condition, at least one.
         seed: Seed of the bootstrap.
+
+    Returns:
+        `accuracy` and `interval` over the items that are scored (None where there is none),
+        `num_items`, `num_correct`, `num_unparsable`, `num_failed`, `num_unjudged`, and for each
+        further measure its mean and interval.
     """
-    correct = [float(prediction.correct) for prediction in predictions]
-    low, high = _interval(predictions, correct, seed)
+    scored = _scored(predictions)
+    names = dict.fromkeys(name for prediction in scored for name in prediction.measures)
     return {
-        "accuracy": sum(correct) / len(correct),
-        "interval": [low, high],
+        **_mean("accuracy", scored, [float(bool(one.correct)) for one in scored], seed),
         "num_items": len(predictions),
-        "num_correct": int(sum(correct)),
-        "num_unparsable": sum(prediction.parsed is None for prediction in predictions),
+        "num_correct": sum(bool(one.correct) for one in scored),
+        "num_unparsable": sum(one.parsed is None and not one.error for one in predictions),
+        "num_failed": sum(bool(one.error) for one in predictions),
+        "num_unjudged": sum(one.correct is None and not one.error for one in predictions),
+        "measures": {
+            name: _mean("mean", scored, [one.measures.get(name, 0.0) for one in scored], seed)
+            for name in names
+        },
     }
 
 
@@ -91,17 +148,27 @@ def compare_conditions(
     """Return how much more often the model is right than a baseline on the same items.
 
     Args:
-        model: The model's predictions, at least one.
+        model: The model's predictions.
         baseline: The baseline's predictions of the same items, in any order.
         seed: Seed of the bootstrap.
 
     Returns:
-        `difference` of the accuracies, from -1 to 1, and its paired 95 % `interval`.
+        `difference` of the accuracies, from -1 to 1, and its paired 95 % `interval`, over the
+        items that are scored in both; None where there is none.
     """
-    right = {prediction.id: prediction.correct for prediction in baseline}
-    gains = [float(prediction.correct) - float(right[prediction.id]) for prediction in model]
-    low, high = _interval(model, gains, seed)
-    return {"difference": sum(gains) / len(gains), "interval": [low, high]}
+    right = {one.id: one.correct for one in _scored(baseline)}
+    both = [one for one in _scored(model) if one.id in right]
+    gains = [float(bool(one.correct)) - float(bool(right[one.id])) for one in both]
+    return _mean("difference", both, gains, seed)
+
+
+def clusters_of(predictions: Sequence[Prediction]) -> Clusters:
+    """Return right answers and items per video, as a bootstrap takes them.
+
+    Args:
+        predictions: Scored ones of one condition.
+    """
+    return _cluster(predictions, [float(bool(prediction.correct)) for prediction in predictions])
 
 
 def _differences(
@@ -117,6 +184,10 @@ def _differences(
     }
 
 
+def _scored(predictions: Iterable[Prediction]) -> list[Prediction]:
+    return [prediction for prediction in predictions if prediction.correct is not None]
+
+
 def _by_family(predictions: Iterable[Prediction]) -> dict[str, list[Prediction]]:
     families: dict[str, list[Prediction]] = defaultdict(list)
     for prediction in predictions:
@@ -124,12 +195,33 @@ def _by_family(predictions: Iterable[Prediction]) -> dict[str, list[Prediction]]
     return dict(sorted(families.items()))
 
 
-def _interval(
-    predictions: Sequence[Prediction], values: Sequence[float], seed: int
-) -> tuple[float, float]:
+def _by_value(predictions: Iterable[Prediction], axis: str) -> dict[str, list[Prediction]]:
+    values: dict[str, list[Prediction]] = defaultdict(list)
+    for prediction in predictions:
+        values[prediction.groups.get(axis, "")].append(prediction)
+    return dict(sorted(values.items()))
+
+
+def _source(prediction: Prediction) -> str:
+    """Return the video that a clip is a part of: parts of one are not independent."""
+    return split_part(prediction.video)[0]
+
+
+def _mean(
+    name: str, predictions: Sequence[Prediction], values: Sequence[float], seed: int
+) -> dict[str, Any]:
+    """Return a mean under a name, with its interval."""
+    if not values:
+        return {name: None, "interval": None}
+    sums, counts = _cluster(predictions, values)
+    low, high = bootstrap_interval(sums, counts, seed=seed)
+    return {name: sum(values) / len(values), "interval": [low, high]}
+
+
+def _cluster(predictions: Sequence[Prediction], values: Sequence[float]) -> Clusters:
     sums: dict[str, float] = defaultdict(float)
     counts: dict[str, int] = defaultdict(int)
     for prediction, value in zip(predictions, values, strict=True):
-        sums[prediction.video] += value
-        counts[prediction.video] += 1
-    return bootstrap_interval(list(sums.values()), list(counts.values()), seed=seed)
+        sums[_source(prediction)] += value
+        counts[_source(prediction)] += 1
+    return list(sums.values()), list(counts.values())

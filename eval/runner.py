@@ -8,46 +8,30 @@ an interrupted run that goes on writes the file that an uninterrupted one writes
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from videollm.clip import Clip
-from videollm.eval.conditions import Condition, Reply
+from videollm.errors import DataError
+from videollm.eval.clip_loader import ClipLoader, Loaded
+from videollm.eval.conditions import Condition
 from videollm.eval.predictions import Prediction, PredictionLog
+from videollm.eval.shards import WHOLE, Shard
+from videollm.eval.stopwatch import Stopwatch
+from videollm.eval.subtitles import place_subtitles
 from videollm.eval.task import Example, Task, TaskSpec
 
-__all__ = ["Stopwatch", "TaskRunner"]
+__all__ = ["TaskRunner", "cut_batches"]
 
 
-@dataclass(slots=True)
-class Stopwatch:
-    """Count what a run did and how long it took.
+def cut_batches(examples: Sequence[Example], size: int) -> Iterator[Sequence[Example]]:
+    """Yield the batches of a task, the same for every run and shard.
 
     Args:
-        num_answered: Answers that this run obtained, over all conditions.
-        load_seconds: Time spent on drawing or decoding clips.
-        answer_seconds: Time spent on answering.
-        started: When the run began, as `time.perf_counter` tells it.
+        examples: All of them, in their order.
+        size: Examples per batch, at least 1.
     """
-
-    num_answered: int = 0
-    load_seconds: float = 0.0
-    answer_seconds: float = 0.0
-    started: float = 0.0
-
-    @classmethod
-    def start(cls) -> "Stopwatch":
-        """Return a stopwatch that runs."""
-        return cls(started=time.perf_counter())
-
-    def to_dict(self) -> dict[str, float]:
-        """Return the counts, the seconds and the rate as JSON holds them."""
-        wall_seconds = time.perf_counter() - self.started
-        return {
-            "num_answered": self.num_answered,
-            "wall_seconds": round(wall_seconds, 3),
-            "load_seconds": round(self.load_seconds, 3),
-            "answer_seconds": round(self.answer_seconds, 3),
-            "items_per_second": round(self.num_answered / max(wall_seconds, 1e-9), 3),
-        }
+    for start in range(0, len(examples), size):
+        yield examples[start : start + size]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +47,8 @@ class TaskRunner:
         num_frames: Frames per clip, at least 1.
         size: Side of drawn frames in pixels, at least 1.
         advance: Is told how many answers were dealt with since the last call.
+        shard: Which batches are this run's.
+        num_workers: Clips decoded at once, ahead of the model.
     """
 
     task: Task
@@ -73,63 +59,97 @@ class TaskRunner:
     num_frames: int
     size: int
     advance: Callable[[int], None]
+    shard: Shard = WHOLE
+    num_workers: int = 2
+
+    def batches(self) -> list[Sequence[Example]]:
+        """Return the batches of this shard."""
+        cut = cut_batches(self.task.examples, self.batch_size)
+        return [batch for number, batch in enumerate(cut) if self.shard.owns(number)]
 
     def run(self, stopwatch: Stopwatch) -> None:
-        """Answer everything that the log does not hold.
+        """Answer everything of this shard that the log does not hold.
 
         Args:
             stopwatch: Is told what was done.
         """
-        clips: dict[str, Clip] = {}
-        for batch in self._batches():
-            missing = [condition for condition in self.conditions if self._misses(condition, batch)]
-            self.advance(len(batch) * (len(self.conditions) - len(missing)))
-            if not missing:
-                continue
-            clips = self._load(batch, clips, stopwatch)
-            for condition in missing:
-                self._answer(condition, batch, clips, stopwatch)
-                self.advance(len(batch))
+        waiting: list[Sequence[Example]] = []
+        for batch in self.batches():
+            if self._missing(batch):
+                waiting.append(batch)
+            else:
+                self.advance(len(batch) * len(self.conditions))
+        with ClipLoader(self._load, num_workers=self.num_workers) as loader:
+            loader.want(_videos(waiting[0]) if waiting else ())
+            for batch, following in pairwise([*waiting, ()]):
+                loader.want(_videos(following))
+                self._run_batch(batch, loader, stopwatch)
+                loader.keep_only(_videos(following))
 
-    def _batches(self) -> Iterator[Sequence[Example]]:
-        examples = self.task.examples
-        for start in range(0, len(examples), self.batch_size):
-            yield examples[start : start + self.batch_size]
-
-    def _misses(self, condition: Condition, batch: Sequence[Example]) -> bool:
-        return any(
-            (self.task.name, condition.name, example.id) not in self.log for example in batch
-        )
-
-    def _load(
-        self, batch: Sequence[Example], loaded: dict[str, Clip], stopwatch: Stopwatch
-    ) -> dict[str, Clip]:
-        """Return the batch's clips, each loaded once; a clip may span two batches."""
+    def _run_batch(
+        self, batch: Sequence[Example], loader: ClipLoader, stopwatch: Stopwatch
+    ) -> None:
         started = time.perf_counter()
-        clips: dict[str, Clip] = {}
+        loaded = {video: loader.get(video) for video in _videos(batch)}
+        stopwatch.waited(time.perf_counter() - started)
+        shown: list[tuple[Example, Clip]] = []
+        failed: list[tuple[Example, str]] = []
         for example in batch:
-            if example.video not in clips:
-                clips[example.video] = loaded.get(example.video) or self.task.load_clip(
-                    example.video, num_frames=self.num_frames, size=self.size
+            clip, error = loaded[example.video].clip, loaded[example.video].error
+            try:
+                if clip is not None:
+                    shown.append((place_subtitles(example, clip), clip))
+            except DataError as caught:
+                error = " ".join(str(caught).split())
+            if error:
+                failed.append((example, error))
+        missing = self._missing(batch)
+        self.advance(len(batch) * (len(self.conditions) - len(missing)))
+        for condition in missing:
+            by_name = self._answer(condition, shown, loaded, stopwatch) if shown else {}
+            for example, error in failed:
+                by_name[example.id] = Prediction.of_failure(
+                    example, error, task=self.task.name, condition=condition.name
                 )
-        stopwatch.load_seconds += time.perf_counter() - started
-        return clips
+            self.log.add(by_name[example.id] for example in batch)
+            self.advance(len(batch))
+
+    def _load(self, video: str) -> Clip:
+        return self.task.load_clip(video, num_frames=self.num_frames, size=self.size)
+
+    def _missing(self, batch: Sequence[Example]) -> list[Condition]:
+        return [
+            condition
+            for condition in self.conditions
+            if any((self.task.name, condition.name, one.id) not in self.log for one in batch)
+        ]
 
     def _answer(
         self,
         condition: Condition,
-        batch: Sequence[Example],
-        clips: dict[str, Clip],
+        shown: Sequence[tuple[Example, Clip]],
+        loaded: dict[str, Loaded],
         stopwatch: Stopwatch,
-    ) -> None:
+    ) -> dict[str, Prediction]:
         started = time.perf_counter()
-        replies = condition.answer(batch, [clips[example.video] for example in batch])
-        stopwatch.answer_seconds += time.perf_counter() - started
-        stopwatch.num_answered += self.log.add(
-            self._predict(condition.name, example, reply)
-            for example, reply in zip(batch, replies, strict=True)
+        examples = [example for example, _ in shown]
+        replies = condition.answer(examples, [clip for _, clip in shown])
+        stopwatch.answered(
+            [(self.task.name, condition.name, example.id) for example in examples],
+            time.perf_counter() - started,
+            {example.id: loaded[example.video].seconds for example in examples},
         )
+        return {
+            example.id: Prediction.of(
+                example,
+                reply,
+                self.spec.score(reply.output, example),
+                task=self.task.name,
+                condition=condition.name,
+            )
+            for example, reply in zip(examples, replies, strict=True)
+        }
 
-    def _predict(self, condition: str, example: Example, reply: Reply) -> Prediction:
-        score = self.spec.score(reply.output, example)
-        return Prediction.of(example, reply, score, task=self.task.name, condition=condition)
+
+def _videos(batch: Sequence[Example]) -> list[str]:
+    return list(dict.fromkeys(example.video for example in batch))

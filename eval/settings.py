@@ -10,10 +10,19 @@ from difflib import get_close_matches
 from typing import Any
 
 from videollm.errors import RequestError
+from videollm.eval.shards import WHOLE, Shard
 
-__all__ = ["BASELINES", "MODEL_CONDITION", "EvalSettings", "reject_unknown"]
+__all__ = [
+    "BASELINES",
+    "MODEL_CONDITION",
+    "SCORINGS",
+    "EvalSettings",
+    "RunOptions",
+    "reject_unknown",
+]
 
 MODEL_CONDITION = "model"
+SCORINGS = ("generate", "likelihood")
 BASELINES = ("blind", "single_frame", "shuffled", "majority")
 
 
@@ -25,17 +34,22 @@ class EvalSettings:
         model: Name or folder of the model.
         adapter: Folder of a LoRA adapter to load onto it, or None.
         quantization: Of the language model: "nf4" (4 bits), "int8", or None.
-        tasks: Names of the benchmarks, at least one.
-        split: Which of a task's splits is asked.
-        limit: Questions per task, at least 1.
+        tasks: Names of benchmarks, or paths of a user's own `.jsonl` or `.yaml`; at least one.
+        split: Which of a task's splits is asked; None for its own.
+        limit: Questions per task, at least 1; None for as many as the task offers (toyworld: 500).
         baselines: Conditions to measure beside the model, any of `BASELINES`.
         families: Question families to keep; empty keeps all.
         questions_per_video: Questions about one clip, at least 1.
         num_frames: Frames per clip, at least 1; None takes the model's own number.
+        fps: Frames a second instead, of tasks that read videos; above 0.
+        sampling: Policy for videos, one of `videollm.sampling.POLICIES`; None as `choose_policy`.
         batch_size: Questions answered at once, at least 1.
-        max_new_tokens: Longest answer in tokens, at least 1.
+        max_new_tokens: Longest answer in tokens, at least 1; None for the task's own.
+        scoring: "generate" reads the answer from text, "likelihood" takes the likeliest choice.
         seed: Seed of everything drawn: clips, questions, shuffling, intervals; at least 0.
-        mp4: Whether clips are written as H.264 files and read back instead of staying in memory.
+        mp4: Whether drawn clips are written as H.264 files and read back.
+        annotations: Folder that holds the annotation files of benchmarks.
+        videos: Folder that holds their videos.
         device: Where the model runs, as `videollm.runtime.pick_device` takes it.
         dtype: In what it computes, as `videollm.runtime.pick_dtype` takes it.
 
@@ -47,16 +61,21 @@ class EvalSettings:
     adapter: str | None = None
     quantization: str | None = None
     tasks: tuple[str, ...] = ("toyworld",)
-    split: str = "test_iid"
-    limit: int = 500
+    split: str | None = None
+    limit: int | None = None
     baselines: tuple[str, ...] = BASELINES
     families: tuple[str, ...] = ()
     questions_per_video: int = 5
     num_frames: int | None = None
+    fps: float | None = None
+    sampling: str | None = None
     batch_size: int = 8
-    max_new_tokens: int = 32
+    max_new_tokens: int | None = None
+    scoring: str = "generate"
     seed: int = 0
     mp4: bool = False
+    annotations: str = "data/annotations"
+    videos: str = "data/videos"
     device: str = "auto"
     dtype: str = "auto"
 
@@ -72,6 +91,11 @@ class EvalSettings:
             self._refuse_repeats(option)
         for baseline in self.baselines:
             reject_unknown("baseline", baseline, BASELINES)
+        reject_unknown("scoring", self.scoring, SCORINGS)
+        if self.fps is not None and (self.num_frames is not None or not self.fps > 0):
+            raise RequestError(
+                f"--fps {self.fps} must be above 0 and goes with no --num-frames; give one of them"
+            )
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -96,6 +120,47 @@ class EvalSettings:
         for value in values:
             if values.count(value) > 1:
                 raise RequestError(f"--{option} names {value} twice; name each once")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """Hold what decides how a run goes and not what is predicted.
+
+    Args:
+        shard: Which part of the run this process does.
+        decode_workers: Clips decoded at once, ahead of the model, at least 1.
+        max_failed: Share of a task's items that may fail before the run does, from 0 to 1.
+        judge: Address of an OpenAI-compatible endpoint (".../v1"), "self" for the model that is
+            evaluated, or None for no judge.
+        judge_model: What the endpoint calls the judge.
+        judge_seconds: How long it may take over one reply, above 0.
+
+    Raises:
+        RequestError: A number is out of its range, or the judge has no model.
+    """
+
+    shard: Shard = WHOLE
+    decode_workers: int = 2
+    max_failed: float = 0.01
+    judge: str | None = None
+    judge_model: str | None = None
+    judge_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        """Refuse values that no run can have."""
+        if self.decode_workers < 1:
+            raise RequestError(f"--decode-workers {self.decode_workers} is too small; give 1")
+        if not 0 <= self.max_failed <= 1:
+            raise RequestError(f"--max-failed {self.max_failed} is no share; give 0 to 1")
+        if not self.judge_seconds > 0:
+            raise RequestError(f"--judge-seconds {self.judge_seconds} must be above 0")
+        if self.judge not in (None, "self"):
+            if not str(self.judge).startswith(("http://", "https://")):
+                raise RequestError(
+                    f"--judge {self.judge} is no address; give http(s)://.../v1, or self"
+                )
+            if not self.judge_model:
+                raise RequestError("--judge needs --judge-model, the name that its server knows")
 
 
 def reject_unknown(kind: str, name: str, known: tuple[str, ...]) -> None:

@@ -7,12 +7,15 @@ of models or files.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from videollm.clip import Clip
 from videollm.eval.settings import EvalSettings
 
-__all__ = ["Example", "Score", "Task", "TaskSpec"]
+__all__ = ["SUBTITLES", "Example", "Score", "Task", "TaskSpec"]
+
+SUBTITLES = "{subtitles}"
+"""Stands in a question for the lines spoken while its frames are shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +31,10 @@ class Example:
         aliases: Other answers that count as right.
         choices: The answers on offer; empty when the question is open.
         history: The (question, answer) turns before it, where it follows on from them.
+        groups: Further names by which scores are broken down, by axis ("duration": "short").
+        subtitles: File of subtitles whose lines take the place of `SUBTITLES` in the question,
+            those spoken while a sampled frame is shown; empty for none.
+        reference: What a judge is told beside the answer; empty for nothing.
     """
 
     id: str
@@ -38,6 +45,9 @@ class Example:
     aliases: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     history: tuple[tuple[str, str], ...] = ()
+    groups: Mapping[str, str] = field(default_factory=dict)
+    subtitles: str = ""
+    reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +57,12 @@ class Score:
     Args:
         parsed: The answer found in the output, or None when there is none: such an output is
             counted as unparsable and is wrong; it is never replaced by a guess.
-        correct: Whether the answer is right.
+        correct: Whether the answer is right; None where only a judge can tell and none has.
         measures: Further scores by name, each from 0 up ("iou", "wups_0").
     """
 
     parsed: str | None
-    correct: bool
+    correct: bool | None
     measures: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -94,6 +104,17 @@ class TaskSpec:
         build: Returns the task for one run.
         score: Compares an output with an example; needs neither the task nor a model, so that
             recorded predictions can be scored again.
+        metric: Name of `score` in `videollm.eval.metrics.METRICS`; empty for a rule that only
+            this benchmark has.
+        default_split: The split that is asked when none is named; empty for the first.
+        default_limit: Questions when no number is given; None for all.
+        max_new_tokens: Longest answer in tokens when no number is given, at least 1.
+        average: Which mean is the benchmark's score: over "items", or over "families", each
+            weighing the same.
+        judge: How a judge is asked, a name of `videollm.eval.judge_prompts.JUDGE_PROMPTS`;
+            empty where no judge is of use.
+        needs_judge: Whether nothing can be scored without a judge.
+        draws_clips: Whether clips are drawn instead of read, so that nothing can be missing.
     """
 
     name: str
@@ -101,3 +122,15 @@ class TaskSpec:
     families: tuple[str, ...]
     build: Callable[[EvalSettings], Task]
     score: Callable[[str, Example], Score]
+    metric: str = ""
+    default_split: str = ""
+    default_limit: int | None = None
+    max_new_tokens: int = 32
+    average: Literal["items", "families"] = "items"
+    judge: str = ""
+    needs_judge: bool = False
+    draws_clips: bool = False
+
+    def split_of(self, settings: EvalSettings) -> str:
+        """Return the split that a run asks."""
+        return settings.split or self.default_split or self.splits[0]

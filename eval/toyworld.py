@@ -27,6 +27,8 @@ from videollm.worlds import WORLDS, WorldQuestion
 
 __all__ = ["FOREIGN_SPEC", "SHAPES_SPEC", "SPEC", "ToyWorldTask", "score_shape_answer"]
 
+_DEFAULT_SPLIT, _DEFAULT_LIMIT = "test_iid", 500
+
 _MAJORITY_SCENES = range(1_000_000, 1_000_400)  # of val; far from those that are asked
 _MAX_MUTE_SCENES = 10_000
 _TASKS = {"toy": "toyworld", "shapes": "shapeworld", "foreign": "foreign"}
@@ -46,7 +48,9 @@ class ToyWorldTask:
         self._settings = settings
         self._world = WORLDS[world]
         self.name = _TASKS[world]
-        self.examples: Sequence[Example] = list(islice(self._draw_examples(), settings.limit))
+        self._split = settings.split or _DEFAULT_SPLIT
+        limit = _DEFAULT_LIMIT if settings.limit is None else settings.limit
+        self.examples: Sequence[Example] = list(islice(self._draw_examples(), limit))
 
     def describe_clips(self) -> Mapping[str, object]:
         """Return whether clips stay in memory or pass through files, and of what kind."""
@@ -58,7 +62,7 @@ class ToyWorldTask:
     def load_clip(self, video: str, *, num_frames: int, size: int) -> Clip:
         """Draw the clip with that name; see `Task.load_clip`."""
         world = self._world
-        scene = world.make_scene(self._settings.split, int(video), self._settings.seed)
+        scene = world.make_scene(self._split, int(video), self._settings.seed)
         if not self._settings.mp4:
             return world.render(scene, size=size, times=world.times(scene, num_frames))
         with tempfile.TemporaryDirectory(prefix="videollm-eval-") as folder:
@@ -84,11 +88,11 @@ class ToyWorldTask:
     def _draw_examples(self) -> Iterator[Example]:
         mute_scenes = 0
         for index in count():
-            questions = self._ask(self._settings.split, index)
+            questions = self._ask(self._split, index)
             mute_scenes = 0 if questions else mute_scenes + 1
             if mute_scenes == _MAX_MUTE_SCENES:
                 raise RequestError(
-                    f"{mute_scenes} scenes of {self._settings.split} in a row offer no question "
+                    f"{mute_scenes} scenes of {self._split} in a row offer no question "
                     f"of {', '.join(self._settings.families)}; ask for other families"
                 )
             for question in questions:
@@ -131,6 +135,10 @@ def _spec(world: str, score: Callable[[str, Example], Score] = score_open_answer
         families=WORLDS[world].families,
         build=partial(ToyWorldTask, world=world),
         score=score,
+        metric="exact_match",
+        default_split=_DEFAULT_SPLIT,
+        default_limit=_DEFAULT_LIMIT,
+        draws_clips=True,
     )
 
 

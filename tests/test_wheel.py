@@ -37,7 +37,10 @@ def test_it_holds_everything_and_only_our_namespace(unpacked: Path) -> None:
     for name in LINKED:
         own += (ROOT / name).rglob("*.py")
     own += [*(ROOT / "train/recipes").rglob("*.yaml"), *(ROOT / "encoder/csrc").glob("*")]
+    own += [*(ROOT / "eval/specs").glob("*.yaml"), ROOT / "eval/report.css"]
     own += (path for path in (ROOT / "checkpoints/demo").rglob("*") if path.is_file())
+    (entry_points,) = unpacked.glob("*.dist-info/entry_points.txt")
+    assert "[lmms_eval.models]" in entry_points.read_text()
     for path in own:
         inside = path.relative_to(ROOT)
         expected = inside if inside.parts[0] == "videollm" else Path("videollm") / inside

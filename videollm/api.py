@@ -22,6 +22,7 @@ from videollm.loading import load_model
 from videollm.long_video import LongVideos, WatchProgress
 from videollm.model import VideoLLMForConditionalGeneration
 from videollm.processor import Message, VideoLLMProcessor
+from videollm.prompt_batch import prepare_prompts
 from videollm.prompting import build_messages, check_question
 from videollm.runtime import pick_device, pick_dtype
 from videollm.stream_record import StreamOptions
@@ -284,15 +285,7 @@ class VideoLLM:
         num_frames: int | None,
         generation: Generation,
     ) -> list[str]:
-        features: dict[int, Tensor] = {}
-        ordered, texts = [], []
-        for video, question, history in asked:
-            clips = [] if video is None else [self.load(video, num_frames=num_frames)]
-            messages = build_messages(question, history, has_video=bool(clips))
-            texts.append(self.processor.render(messages, clips, add_generation_prompt=True))
-            for clip in clips:
-                if id(video) not in features:
-                    features[id(video)] = self.encode(clip)
-                ordered.append(features[id(video)])
-        inputs = self.processor(texts)
-        return generate_batch(self.model, self.processor, inputs, ordered, generation)
+        videos, questions, histories = zip(*asked, strict=True)
+        batch = prepare_prompts(self, videos, questions, histories=histories, num_frames=num_frames)
+        inputs = self.processor(batch.texts)
+        return generate_batch(self.model, self.processor, inputs, batch.features, generation)

@@ -52,6 +52,13 @@ PROGRAMS = (
         example="Example: videollm eval --tasks toyworld --split test_iid --output runs/iid",
     ),
     Program(
+        name="batch",
+        module="videollm.eval.batch_answers",
+        extra="eval",
+        summary="Ask the same question about many videos.",
+        example="Example: videollm batch videos.txt --question 'What happens?' --output a.jsonl",
+    ),
+    Program(
         name="data",
         module="videollm.train.data_check",
         extra="train",

@@ -26,11 +26,11 @@ class PaintTask:
                 id=f"{number}",
                 family=families[number % len(families)],
                 video=f"clip{number // 3}",
-                question=f"{settings.split} question {number}?",
+                question=f"{SPEC.split_of(settings)} question {number}?",
                 answer=WORDS[(number * 7 + settings.seed) % 4],
                 aliases=("crimson",) if number % 2 else (),
             )
-            for number in range(settings.limit)
+            for number in range(settings.limit or 10)
         ]
 
     def describe_clips(self) -> Mapping[str, object]:
@@ -52,6 +52,8 @@ SPEC = TaskSpec(
     families=("colour", "motion"),
     build=PaintTask,
     score=score_open_answer,
+    default_split="test_iid",
+    average="families",
 )
 
 

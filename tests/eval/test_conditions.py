@@ -8,9 +8,10 @@ import torch
 from tests.eval.paint import FakeModel
 from videollm.clip import Clip
 from videollm.errors import DataError
-from videollm.eval.conditions import VIEWS, MajorityCondition, ModelCondition, build_conditions
+from videollm.eval.conditions import MajorityCondition, ModelCondition, build_conditions
 from videollm.eval.settings import EvalSettings
 from videollm.eval.task import Example, TaskSpec
+from videollm.eval.views import VIEWS
 
 
 def make_clip(num_frames: int) -> Clip:
@@ -106,7 +107,7 @@ def test_conditions_come_in_one_order_whatever_was_asked(
     paint: TaskSpec, paint_settings: Callable[..., EvalSettings]
 ) -> None:
     settings = paint_settings(baselines=("majority", "blind"))
-    conditions = build_conditions(settings, paint.build(settings), FakeModel())
+    conditions = build_conditions(settings, paint.build(settings), FakeModel(), max_new_tokens=8)
     assert [condition.name for condition in conditions] == ["model", "blind", "majority"]
 
 

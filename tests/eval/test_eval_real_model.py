@@ -84,7 +84,7 @@ def test_a_real_model_is_evaluated_resumed_and_rescored(tiny_model: Path, tmp_pa
 
     results = json.loads((tmp_path / "whole" / "results.json").read_text(encoding="utf-8"))
     assert results["model"]["dtypes"]["language_model"] == "float32"
-    assert results["frames"] == {"num_frames": 4, "size": 16, "policy": "uniform"}
+    assert results["frames"] == {"num_frames": 4, "fps": None, "size": 16, "policy": "uniform"}
 
     killed = tmp_path / "killed"
     assert main(command(tiny_model, killed)) == 0
