@@ -39,9 +39,10 @@ def test_the_likeliest_choice_is_the_answer() -> None:
         questions: object,
         options: Sequence[Sequence[str]],
         *,
+        histories: object,
         batch_size: int,
     ) -> list[list[Likelihood]]:
-        del model, videos, questions, batch_size
+        del model, videos, questions, histories, batch_size
         seen.append(options)
         return [[Likelihood(-2.0, 1, False), Likelihood(-5.0, 5, False),
                  Likelihood(-9.0, 1, False)] for _ in options]  # fmt: skip
