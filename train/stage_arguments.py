@@ -1,13 +1,17 @@
 """What can be set about a training run itself, the same for every stage."""
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from transformers import TrainingArguments
 
+from videollm.runtime import cpu_has_fast_bf16
 from videollm.train.fields import described, require
 
 __all__ = ["StageArguments"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
@@ -99,6 +103,11 @@ class StageArguments(TrainingArguments):
         if self.data_seed is None:
             self.data_seed = self.seed
         super().__post_init__()  # type: ignore[no-untyped-call]
+        if self.bf16 and self.device.type == "cpu" and not cpu_has_fast_bf16():
+            logger.warning(
+                "bf16: this processor has no instructions for bfloat16 and takes several times as "
+                "long as in float32: add --bf16 false"
+            )
 
     @property
     def samples_per_step(self) -> int:

@@ -236,3 +236,15 @@ def test_a_share_may_be_a_percentage(recipe: Path, given: str, share: float) -> 
 def test_a_share_that_is_none_is_refused(recipe: Path, given: str) -> None:
     with pytest.raises(RecipeError, match=r"max.bad: .* given, (a share such as 0.01|0 to)"):
         parse(recipe, f"--max_bad={given}")
+
+
+def test_slow_bf16_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for has_fast, told in ((True, False), (False, True)):
+        monkeypatch.setattr(
+            "videollm.train.stage_arguments.cpu_has_fast_bf16", lambda fast=has_fast: fast
+        )
+        caplog.clear()
+        StageArguments(output_dir=str(tmp_path), use_cpu=True, bf16=True)
+        assert ("add --bf16 false" in caplog.text) == told
