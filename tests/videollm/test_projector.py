@@ -106,3 +106,15 @@ def test_a_model_of_each_kind_is_saved_and_loaded(
     loaded = VideoLLMForConditionalGeneration.from_pretrained(tmp_path)
     features = torch.randn(2, PATCHES, WIDTH)
     assert torch.equal(loaded.project(features), model.project(features))
+
+
+@every_kind
+def test_no_frames_give_no_tokens_and_gradients_of_zero(kind: str) -> None:
+    """A process without a video projects none, and still takes part in every gradient."""
+    projector = make(kind).train()
+    none = projector(torch.zeros(0, PATCHES, WIDTH))
+    assert none.shape == (0, 4, TEXT)
+    none.sum().backward()
+    for name, weight in projector.named_parameters():
+        assert weight.grad is not None, name
+        assert not weight.grad.any()
