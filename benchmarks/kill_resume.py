@@ -72,13 +72,14 @@ def compare(
     seconds = (whole / ADAPTER).stat().st_mtime - begun(whole)
     rng = random.Random(seed)
     steps = []
-    for _ in range(kills):
+    for done in range(kills):
         before = begun(killed)
         run = start(command, killed)
         while run.poll() is None and begun(killed) == before:
             time.sleep(POLL_SECONDS)
         left = 1 - _last_step(killed) / max_steps
-        time.sleep(rng.uniform(0, seconds * left))
+        # On average what is left is divided evenly among the kills that are left.
+        time.sleep(rng.uniform(0, 2 * seconds * left / (kills - done + 1)))
         run.kill()
         if run.wait() == -signal.SIGKILL:
             steps.append(_last_step(killed))
