@@ -85,20 +85,23 @@ def dense_times(
     num_there = int((end - start) * metadata.fps + 0.5)
     last_start = num_there - (num_frames - 1) * stride - 1
     if last_start < 0:
+        found = f"need {(num_frames - 1) * stride + 1} frames, {num_there} there"
         logger.info(
-            "%s: %d frames every %d need %d frames, %d there; spread over all of them",
-            metadata.source,
-            num_frames,
-            stride,
-            (num_frames - 1) * stride + 1,
-            num_there,
+            "%s: %d frames every %d %s; spread over all of them",
+            *(metadata.source, num_frames, stride, found),
         )
         return whole
-    if rng is not None:
-        first = int(rng.integers(last_start + 1))
-    else:
-        first = round(last_start * (clip / (num_clips - 1) if num_clips > 1 else 0.5))
+    first = _first_frame(last_start, rng, clip, num_clips)
     return [start + (first + place * stride + 0.5) / metadata.fps for place in range(num_frames)]
+
+
+def _first_frame(
+    last_start: int, rng: np.random.Generator | None, clip: int, num_clips: int
+) -> int:
+    """Return where a window begins, 0 to last_start."""
+    if rng is not None:
+        return int(rng.integers(last_start + 1))
+    return round(last_start * (clip / (num_clips - 1) if num_clips > 1 else 0.5))
 
 
 def test_crops(frames: Tensor, size: int, num_crops: int) -> Tensor:
