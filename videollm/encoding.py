@@ -3,13 +3,16 @@
 Legend: V videos, T token frames of a video, N patches per frame, D encoder width.
 """
 
+import functools
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
 from videollm.encoder.config import VideoMAPConfig
 from videollm.encoder.videomap import VideoMAPModel
 
-__all__ = ["blank_video", "encode_by_length"]
+__all__ = ["blank_video", "by_length", "encode_by_length", "encode_whole", "lengths_of"]
 
 
 def encode_by_length(
@@ -26,22 +29,41 @@ def encode_by_length(
             padding.
         frame_counts: (V,), frames of each video; None: all.
     """
-    lengths = [pixel_values.shape[1]] * pixel_values.shape[0]
-    if frame_counts is not None:
-        lengths = frame_counts.tolist()
-    vision = encoder.config
-    in_chunks = vision.scan_mode == "frame_causal" and not torch.is_grad_enabled()
+    in_chunks = encoder.config.scan_mode == "frame_causal" and not torch.is_grad_enabled()
+    encode = encoder.encode_chunked if in_chunks else functools.partial(encode_whole, encoder)
+    return by_length(encode, pixel_values, lengths_of(pixel_values, frame_counts))
+
+
+def by_length(
+    encode: Callable[[Tensor], Tensor], pixel_values: Tensor, lengths: Sequence[int]
+) -> list[Tensor]:
+    """Return each video's features in order, from one pass for each length that there is.
+
+    Args:
+        encode: Returns (videos, T, N, D) for videos of one length.
+        pixel_values: As in `encode_by_length`.
+        lengths: Frames of each video.
+    """
     features: dict[int, Tensor] = {}
     for length in sorted(set(lengths)):
         rows = [row for row, own in enumerate(lengths) if own == length]
-        clips = pixel_values[rows, :length]
-        if in_chunks:
-            by_frame = encoder.encode_chunked(clips)
-        else:
-            encoded = encoder(clips).last_hidden_state
-            by_frame = encoded.unflatten(1, (length // vision.tubelet_size, -1))
-        features |= dict(zip(rows, by_frame, strict=True))
+        features |= dict(zip(rows, encode(pixel_values[rows, :length]), strict=True))
     return [features[row] for row in range(len(lengths))]
+
+
+def encode_whole(encoder: VideoMAPModel, clips: Tensor) -> Tensor:
+    """Return the features (videos, T, N, D) of videos of one length, in one pass."""
+    num_frames = clips.shape[1] // encoder.config.tubelet_size
+    encoded: Tensor = encoder(clips).last_hidden_state
+    return encoded.unflatten(1, (num_frames, -1))
+
+
+def lengths_of(pixel_values: Tensor, frame_counts: Tensor | None) -> list[int]:
+    """Return the frames of each video; without counts all that `pixel_values` holds."""
+    if frame_counts is None:
+        return [pixel_values.shape[1]] * pixel_values.shape[0]
+    lengths: list[int] = frame_counts.tolist()
+    return lengths
 
 
 def blank_video(vision: VideoMAPConfig) -> Tensor:

@@ -6,14 +6,19 @@ Legend: V videos, T token frames of a video, N patches per frame, D encoder widt
 """
 
 import functools
-from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, distributed
 
 from videollm.encoder.config import VideoMAPConfig
 from videollm.encoder.videomap import VideoMAPModel
-from videollm.encoding import blank_video, encode_by_length
+from videollm.encoding import (
+    blank_video,
+    by_length,
+    encode_by_length,
+    encode_whole,
+    lengths_of,
+)
 
 __all__ = ["encode_in_step"]
 
@@ -41,12 +46,12 @@ def encode_in_step(
     if is_alone or distributed.get_world_size() == 1:
         return [] if pixel_values is None else encode_by_length(encoder, pixel_values, frame_counts)
     # Chunks would be as many as a video is long.
-    encode = functools.partial(_encode_whole, encoder)
-    lengths = [] if pixel_values is None else _lengths(pixel_values, frame_counts)
+    encode = functools.partial(encode_whole, encoder)
+    lengths = [] if pixel_values is None else lengths_of(pixel_values, frame_counts)
     # Agreed upon first: gathering weights must meet gathering weights.
     most = torch.tensor(max(1, len(set(lengths))), device=encoder.device)
     distributed.all_reduce(most, distributed.ReduceOp.MAX)
-    features = [] if pixel_values is None else _by_length(encode, pixel_values, lengths)
+    features = [] if pixel_values is None else by_length(encode, pixel_values, lengths)
     blank = blank_video(_config(encoder)).to(encoder.device)
     idle = [encode(blank)[0, :0] for _ in range(int(most) - len(set(lengths)))]
     if idle:
@@ -54,30 +59,7 @@ def encode_in_step(
     return features
 
 
-def _by_length(
-    encode: Callable[[Tensor], Tensor], pixel_values: Tensor, lengths: Sequence[int]
-) -> list[Tensor]:
-    features: dict[int, Tensor] = {}
-    for length in sorted(set(lengths)):
-        rows = [row for row, own in enumerate(lengths) if own == length]
-        features |= dict(zip(rows, encode(pixel_values[rows, :length]), strict=True))
-    return [features[row] for row in range(len(lengths))]
-
-
-def _encode_whole(encoder: VideoMAPModel, clips: Tensor) -> Tensor:
-    frames = clips.shape[1] // _config(encoder).tubelet_size
-    encoded: Tensor = encoder(clips).last_hidden_state
-    return encoded.unflatten(1, (frames, -1))
-
-
 def _config(encoder: VideoMAPModel) -> VideoMAPConfig:
     vision = encoder.config
     assert isinstance(vision, VideoMAPConfig)
     return vision
-
-
-def _lengths(pixel_values: Tensor, frame_counts: Tensor | None) -> list[int]:
-    if frame_counts is None:
-        return [pixel_values.shape[1]] * pixel_values.shape[0]
-    lengths: list[int] = frame_counts.tolist()
-    return lengths
