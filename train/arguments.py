@@ -182,7 +182,7 @@ class PretrainArguments:
     )
     max_objects: int = field(
         default=0,
-        metadata=described("toyworld: objects of a scene that are drawn, 0 for all; classify's: 1"),
+        metadata=described("toyworld: objects drawn, of the first shot; 0 for all; classify's: 1"),
     )
     masking: Literal["random", "attention"] = field(
         default="random",

@@ -43,7 +43,11 @@ class ClassifyDataArguments:
 
     dataset: Literal["videos", "toyworld"] = field(
         default="videos",
-        metadata=described("videos: files by lists; toyworld: how one object moves, 7 classes"),
+        metadata=described("videos: files by lists; toyworld: how one object moves"),
+    )
+    world: Literal["toy", "shapes"] = field(
+        default="toy",
+        metadata=described("toyworld: toy (7 classes) or shapes (8; changing backgrounds)"),
     )
     data_path: list[str] = field(
         default_factory=list,

@@ -13,13 +13,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from videollm.errors import RequestError, VideoError
-from videollm.toyworld.render import render_frames, uniform_times
-from videollm.toyworld.scene import Scene
-from videollm.toyworld.vocabulary import MOTIONS
 from videollm.train.augment import Augment
 from videollm.train.draws import FreshDraws, draw_generator
 from videollm.train.mixing import Mixing
-from videollm.train.toyworld_data import ToyWorldScenes
 from videollm.train.video_clips import ClipPolicy, EntryReader
 from videollm.train.video_lists import VideoEntry
 from videollm.train.views import test_crops
@@ -27,10 +23,9 @@ from videollm.transforms import preprocess_frames
 
 __all__ = [
     "UNREADABLE",
+    "VIEW_STREAM",
     "ClipViews",
     "LabelledVideos",
-    "MotionTest",
-    "MotionTraining",
     "VideoViews",
     "ViewCollator",
     "balanced_share",
@@ -41,7 +36,8 @@ logger = logging.getLogger(__name__)
 UNREADABLE = -100
 """Label of a video that could not be read; losses and scores leave it out."""
 
-_VIEW_STREAM, _MIX_STREAM = 2, 3
+VIEW_STREAM, _MIX_STREAM = 2, 3
+"""Which randomness of a draw makes its views, and which mixes its batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +125,7 @@ class LabelledVideos(FreshDraws[ClipViews]):
         Raises:
             DataError: Too many videos cannot be read.
         """
-        rng = draw_generator(self.seed, draw, _VIEW_STREAM)
+        rng = draw_generator(self.seed, draw, VIEW_STREAM)
         entry, clip = self.reader.read(draw % len(self), rng)
         views = torch.stack([self.augment(clip.frames, rng) for _ in range(self.repeats)])
         assert entry.label is not None
@@ -191,91 +187,3 @@ class VideoViews(Dataset[ClipViews]):
         if self.letterbox:
             return preprocess_frames(frames, self.size)[None]
         return test_crops(frames, self.size, self.num_crops)
-
-
-class _Motions:
-    """Clips of the toy world with one object each; the class is how it moves."""
-
-    classes = MOTIONS
-
-    def __init__(self, split: str, num_clips: int, seed: int, num_frames: int, size: int) -> None:
-        self.size, self.times = size, uniform_times(num_frames)
-        self.scenes = ToyWorldScenes(split, num_clips, seed, max_objects=1)
-        self.labels = [
-            MOTIONS.index(self._scene(index).objects[0].motion) for index in range(num_clips)
-        ]
-
-    def frames(self, index: int) -> Tensor:
-        """Return (T, 3, S, S) uint8."""
-        return render_frames(self._scene(index), size=self.size, times=self.times).frames
-
-    def _scene(self, index: int) -> Scene:
-        scene = self.scenes[index]
-        assert isinstance(scene, Scene)
-        return scene
-
-
-class MotionTraining(FreshDraws[ClipViews]):
-    """How one object moves: clips of the toy world to learn from.
-
-    Args:
-        num_clips: Clips there are, scenes 0 to num_clips - 1 of the split "train".
-        seed: Seed of the world.
-        num_frames: Frames T of a clip.
-        augment: What makes a view.
-        share: Share of each class that is used.
-        view_seed: Seed of the views.
-        repeats: Views of a clip.
-    """
-
-    classes = MOTIONS
-
-    def __init__(
-        self,
-        num_clips: int,
-        *,
-        seed: int,
-        num_frames: int,
-        augment: Augment,
-        share: float,
-        view_seed: int,
-        repeats: int,
-    ) -> None:
-        self.motions = _Motions("train", num_clips, seed, num_frames, augment.size)
-        self.chosen = balanced_share(self.motions.labels, share, seed)
-        self.augment, self.view_seed, self.repeats = augment, view_seed, repeats
-
-    def __len__(self) -> int:
-        return len(self.chosen)
-
-    def __getitem__(self, draw: int) -> ClipViews:
-        index = self.chosen[draw % len(self)]
-        frames = self.motions.frames(index)
-        rng = draw_generator(self.view_seed, draw, _VIEW_STREAM)
-        views = torch.stack([self.augment(frames, rng) for _ in range(self.repeats)])
-        return ClipViews(f"train-{index}", draw, views, self.motions.labels[index])
-
-
-class MotionTest(Dataset[ClipViews]):
-    """How one object moves: clips of the toy world to be tested on, each whole.
-
-    Args:
-        num_clips: Scenes 0 to num_clips - 1 of the split "val".
-        seed: Seed of the world.
-        num_frames: Frames T of a clip.
-        size: Side S.
-    """
-
-    classes = MOTIONS
-
-    def __init__(self, num_clips: int, *, seed: int, num_frames: int, size: int) -> None:
-        self.motions = _Motions("val", num_clips, seed, num_frames, size)
-
-    def __len__(self) -> int:
-        return len(self.motions.labels)
-
-    def __getitem__(self, index: int) -> ClipViews:
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        views = preprocess_frames(self.motions.frames(index), self.motions.size)[None]
-        return ClipViews(f"val-{index}", -1, views, self.motions.labels[index])

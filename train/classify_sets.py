@@ -9,22 +9,21 @@ from torch.utils.data import Dataset
 
 from videollm.encoder import VideoMAPConfig
 from videollm.errors import DataError, RecipeError
-from videollm.toyworld.vocabulary import MOTIONS
 from videollm.train.augment import direction_sensitive
 from videollm.train.classify_arguments import ClassifyArguments, ClassifyDataArguments
 from videollm.train.classify_data import (
     LabelledVideos,
-    MotionTest,
-    MotionTraining,
     VideoViews,
     balanced_share,
 )
+from videollm.train.motion_clips import MotionClips, MotionTest, MotionTraining
 from videollm.train.stage import Run
 from videollm.train.toyworld_data import check_frames
 from videollm.train.video_clips import EntryReader, build_augment, build_policy
 from videollm.train.video_entries import read_class_names
 from videollm.train.video_lists import VideoEntry, VideoList, missing, read_entries
 from videollm.train.view_arguments import ViewArguments
+from videollm.worlds import WORLDS
 
 __all__ = ["HeldOutSet", "TrainingSet", "build_held_out_set", "build_training_set"]
 
@@ -69,17 +68,16 @@ def build_training_set(
     check_frames(data.num_frames, encoder)
     augment = build_augment(views, encoder.image_size)
     if data.dataset == "toyworld":
-        _refuse_false_flips(views, MotionTraining.classes)
+        classes = WORLDS[data.world].motions
+        _refuse_false_flips(views, classes)
         motions = MotionTraining(
-            data.num_clips,
-            seed=data.world_seed,
-            num_frames=data.num_frames,
+            _motion_clips(data, "train", augment.size),
             augment=augment,
             share=data.label_fraction,
             view_seed=run.args.seed,
             repeats=views.repeats,
         )
-        return TrainingSet(classes=motions.classes, views=motions)
+        return TrainingSet(classes=classes, views=motions)
     given = Path(data.classes) if data.classes else None
     listed = _read(data.data_path, data, given, data.subset)
     _refuse_false_flips(views, listed.classes)
@@ -119,15 +117,9 @@ def build_held_out_set(
             raise RecipeError(
                 f"test_clips: {how.test_clips}; toy clips are shown whole: leave it at 1"
             )
-        _require_classes(classes, MOTIONS)
-        motions = MotionTest(
-            data.validation_clips,
-            seed=data.world_seed,
-            num_frames=data.num_frames,
-            size=encoder.image_size,
-        )
-        names = [f"val-{index}" for index in range(len(motions))]
-        return HeldOutSet(views=motions, single=motions, names=names)
+        _require_classes(classes, WORLDS[data.world].motions)
+        motions = MotionTest(_motion_clips(data, "val", encoder.image_size))
+        return HeldOutSet(views=motions, single=motions, names=motions.names)
     if data.classes:
         _require_classes(classes, read_class_names(Path(data.classes)))
     listed = _read(data.validation_path, data, classes, data.validation_subset)
@@ -173,6 +165,18 @@ def _refuse_false_flips(views: ViewArguments, classes: Sequence[str]) -> None:
             f"flip: {views.flip} given, but {len(sided)} classes have sides ({sided[0]!r}): a "
             "mirrored clip would be labelled falsely; set flip to 0"
         )
+
+
+def _motion_clips(data: ClassifyDataArguments, split: str, size: int) -> MotionClips:
+    num = data.num_clips if split == "train" else data.validation_clips
+    return MotionClips(
+        WORLDS[data.world],
+        split,
+        num,
+        seed=data.world_seed,
+        num_frames=data.num_frames,
+        size=size,
+    )
 
 
 def _read(

@@ -9,7 +9,7 @@ Legend: B batch, T frames of a clip, S tubelets (T / tubelet size), N patches, K
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -48,7 +48,7 @@ class ToyWorldScenes(Dataset[WorldScene]):
         split: "train" or "val".
         num_clips: Length; the scenes 0 to num_clips - 1.
         seed: Seed of the world.
-        max_objects: How many objects of a scene are kept; 0 for all.
+        max_objects: How many objects of a scene are kept, in its first shot; 0 for all of it.
         world: Whose scenes.
     """
 
@@ -67,9 +67,10 @@ class ToyWorldScenes(Dataset[WorldScene]):
     def __getitem__(self, index: int) -> WorldScene:
         if not 0 <= index < self.num_clips:
             raise IndexError(index)
-        scene = self.world.make_scene(self.split, index, self.seed)
-        drawn: WorldScene = replace(scene, objects=scene.objects[: self.max_objects or None])
-        return drawn
+        scene: WorldScene = self.world.make_scene(self.split, index, self.seed)
+        if self.max_objects:
+            scene = self.world.keep_objects(scene, self.max_objects)
+        return scene
 
 
 def scene_name(scene: WorldScene) -> str:

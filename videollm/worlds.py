@@ -7,7 +7,7 @@ Legend: T times, O objects, W words, G cells of a side.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn, Protocol
 
 import numpy as np
@@ -80,6 +80,9 @@ class World:
         presence: (scene, times) to (T, O), whether it is there.
         positions: (scene, times) to (T, O, 2), where it is, in frame sides.
         write_split: As `videollm.toyworld.write_split`.
+        keep_objects: (scene, count) to its first shot as a scene with its first objects alone.
+        motions: K ways for an object to move that are told apart, none where nobody asks.
+        motion: A scene to the way in which its first object moves; None if it is none of them.
     """
 
     name: str
@@ -96,6 +99,9 @@ class World:
     presence: Callable[[Any, Times], NDArray[np.bool_]]
     positions: Callable[[Any, Times], NDArray[np.float32]]
     write_split: Callable[..., SplitSummary]
+    keep_objects: Callable[[Any, int], Any]
+    motions: tuple[str, ...]
+    motion: Callable[[Any], str | None]
 
     def times(self, scene: WorldScene, num_frames: int) -> Times:
         """Return the centres (num_frames,) of equal segments of a scene's clip, in seconds."""
@@ -123,6 +129,9 @@ WORLDS: dict[str, World] = {
         presence=toyworld.object_presence,
         positions=toyworld.object_positions,
         write_split=toyworld.write_split,
+        keep_objects=lambda scene, count: replace(scene, objects=scene.objects[:count]),
+        motions=toyworld.MOTIONS,
+        motion=lambda scene: str(scene.objects[0].motion),
     ),
     "shapes": World(
         name="shapes",
@@ -139,6 +148,9 @@ WORLDS: dict[str, World] = {
         presence=shapeworld.object_presence,
         positions=shapeworld.object_positions,
         write_split=shapeworld.write_split,
+        keep_objects=shapeworld.first_shot,
+        motions=tuple(shapeworld.DIRECTIONS),
+        motion=lambda scene: scene.objects[0].motion,
     ),
     "foreign": World(
         name="foreign",
@@ -155,6 +167,9 @@ WORLDS: dict[str, World] = {
         presence=_refuse,
         positions=_refuse,
         write_split=_refuse,
+        keep_objects=_refuse,
+        motions=(),
+        motion=_refuse,
     ),
 }
 """Every world by its name."""

@@ -15,10 +15,13 @@ from torch import Tensor
 from tests.train.runs import encoder_with, losses, refusal, run
 from videollm.encoder import demo_config
 from videollm.llm import load_tokenizer
+from videollm.shapeworld import render_frames
+from videollm.shapeworld.vocabulary import DIRECTIONS
 from videollm.train import general_answers
 from videollm.train.arguments import DataArguments, PretrainArguments
 from videollm.train.general_prompts import general_prompts
 from videollm.train.masks import MaskDrawer
+from videollm.train.motion_clips import MotionClips
 from videollm.train.pretrain_batches import PretrainBatches
 from videollm.train.scene_targets import region_vocabulary, scene_targets, target_size
 from videollm.train.toyworld_data import SceneCollator, ToyWorldScenes, WordCollator, draw_times
@@ -207,6 +210,28 @@ def test_there_are_many_general_prompts() -> None:
     assert len(general_prompts()) == len(set(general_prompts())) >= 200
 
 
-def test_fewer_objects_can_be_kept() -> None:
-    alone = ToyWorldScenes("train", 10, 0, max_objects=1, world=SHAPES)[3]
-    assert alone == replace(SCENES[3], objects=SCENES[3].objects[:1])
+def test_fewer_objects_are_those_of_the_first_shot() -> None:
+    few = ToyWorldScenes("train", 100, 0, max_objects=1, world=SHAPES)
+    for index in range(100):
+        whole, alone = SCENES[index], few[index]
+        assert alone.objects == whole.objects[:1]
+        assert alone.shots == whole.shots[:1]
+        assert alone.seconds == whole.shots[0].end_seconds
+        times = SHAPES.times(alone, 4)
+        drawn, expected = (
+            render_frames(replace(whole, objects=alone.objects), times=times).frames,
+            render_frames(alone, times=times).frames,
+        )
+        assert torch.equal(drawn, expected)
+
+
+def test_motions_are_told_apart_by_where_the_object_goes() -> None:
+    clips = MotionClips(SHAPES, "val", 60, seed=0, num_frames=8, size=32)
+    assert set(clips.labels) == set(range(len(SHAPES.motions)))
+    for index, label in zip(clips.indices, clips.labels, strict=True):
+        scene = SHAPES.keep_objects(SHAPES.make_scene("val", index, 0), 1)
+        places = scene.objects[0].positions(SHAPES.times(scene, 8))
+        way = places[-1] - places[0]
+        step = np.array(DIRECTIONS[SHAPES.motions[label]])
+        assert np.linalg.norm(way) > 0.1
+        assert way == pytest.approx(step * np.linalg.norm(way), abs=1e-6)

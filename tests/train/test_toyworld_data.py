@@ -10,8 +10,8 @@ from videollm.encoder import VideoMAPConfig, demo_config
 from videollm.errors import DataError, RecipeError
 from videollm.toyworld.render import uniform_times
 from videollm.train.arguments import PretrainArguments
-from videollm.train.classify_data import MotionTest
 from videollm.train.masks import MaskDrawer
+from videollm.train.motion_clips import MotionClips, MotionTest
 from videollm.train.pretrain_batches import PretrainBatches
 from videollm.train.toyworld_data import (
     SceneCollator,
@@ -21,6 +21,7 @@ from videollm.train.toyworld_data import (
     check_frames,
 )
 from videollm.train.toyworld_dialogues import ToyWorldDialogues
+from videollm.worlds import WORLDS
 
 ENCODER = demo_config(image_size=32, patch_size=8)
 SCENES = ToyWorldScenes("train", 100, 0)
@@ -138,7 +139,8 @@ def test_frames_must_fill_tubelets() -> None:
 
 def test_one_object_makes_the_clips_that_classify_learns() -> None:
     single = ToyWorldScenes("val", 6, 0, max_objects=1)
-    labelled = MotionTest(6, seed=0, num_frames=8, size=32)
+    motions = MotionClips(WORLDS["toy"], "val", 6, seed=0, num_frames=8, size=32)
+    labelled = MotionTest(motions)
     clips = collator()([single[index] for index in range(6)])["pixel_values"]
     for index in range(6):
         assert len(single[index].objects) == 1

@@ -7,7 +7,7 @@ then both are offered, see `videollm.worlds`.
     clip = render_frames(scene)
     questions = make_questions(scene, "train", count=10, seed=0)
 
-Scenes and words:      make_scene, Scene, SceneObject, SPLITS, LONG_MINUTES, COLOURS, SHAPES, ...
+Scenes and words:      make_scene, first_shot, Scene, SceneObject, SPLITS, COLOURS, SHAPES, ...
 Pictures:              render_frames, stream_frames, uniform_times
 Dense labels:          object_coverage, object_presence, object_positions, known_words
 Questions:             make_questions, Question, FAMILIES, QUESTION_FAMILIES, WORDINGS
@@ -31,10 +31,11 @@ from videollm.shapeworld.render import (
     uniform_times,
 )
 from videollm.shapeworld.review import write_review
-from videollm.shapeworld.scene import Scene, SceneObject
+from videollm.shapeworld.scene import Scene, SceneObject, first_shot
 from videollm.shapeworld.splits import SPLITS
 from videollm.shapeworld.vocabulary import (
     COLOURS,
+    DIRECTIONS,
     FEATURE_GROUPS,
     FEATURE_WORDS,
     FILLS,
@@ -47,6 +48,7 @@ from videollm.shapeworld.writer import write_split
 
 __all__ = [
     "COLOURS",
+    "DIRECTIONS",
     "FAMILIES",
     "FEATURE_GROUPS",
     "FEATURE_WORDS",
@@ -63,6 +65,7 @@ __all__ = [
     "SceneObject",
     "answer_question",
     "caption_recall",
+    "first_shot",
     "known_words",
     "make_questions",
     "make_scene",

@@ -9,14 +9,14 @@ Legend: T times.
 """
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from videollm.shapeworld.vocabulary import COLOURS, DIRECTIONS
 
-__all__ = ["Backdrop", "Event", "Scene", "SceneObject", "Shot", "Track"]
+__all__ = ["Backdrop", "Event", "Scene", "SceneObject", "Shot", "Track", "first_shot"]
 
 Floats = NDArray[np.float64]
 
@@ -127,6 +127,11 @@ class SceneObject:
         """Return its growing, shrinking or change of colour; None if it stays as it is."""
         changes = ("grows", "shrinks", "recolours")
         return next((event for event in self.events if event.kind in changes), None)
+
+    @property
+    def motion(self) -> str | None:
+        """Return the direction of a straight way that begins and ends in the frame, or None."""
+        return self.direction if self.plot == "moves" else None
 
     def in_shot(self, times: Floats) -> NDArray[np.bool_]:
         """Return (T,) bool: whether its shot is on at each time of `times` (T,)."""
@@ -239,3 +244,10 @@ class Scene:
         """Return (T,), the number of the shot at each time; the nearest one outside the clip."""
         begins = np.array([shot.begin_seconds for shot in self.shots[1:]])
         return np.searchsorted(begins, times, side="right")
+
+
+def first_shot(scene: Scene, count: int) -> Scene:
+    """Return the first shot of a clip as a clip of its own, with its first `count` objects."""
+    shot = scene.shots[0]
+    objects = scene.shot_objects(0)[:count]
+    return replace(scene, seconds=shot.end_seconds, shots=(shot,), objects=objects, needles=())
