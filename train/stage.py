@@ -18,6 +18,7 @@ from transformers import EvalPrediction, PrinterCallback, ProgressCallback, Trai
 from transformers.utils import logging as hf_logging
 
 from videollm.errors import RecipeError, VideoLLMError
+from videollm.heap import return_large_blocks
 from videollm.runtime import configure_logging, set_seed
 from videollm.train.averaging import WeightAverage, load_average
 from videollm.train.callbacks import FiniteGuard, LossParts, MetricsFile
@@ -175,6 +176,8 @@ def run_training(
     if run.args.should_save:
         write_recipe(run.args.folder, stage=run.stage, values=run.values)
         set_aside_incomplete(run.args.folder)
+    if run.args.activation_checkpointing:
+        return_large_blocks()
     trainer = build_trainer(
         model=model,
         args=run.args,
