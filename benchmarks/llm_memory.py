@@ -1,8 +1,7 @@
 """Memory of training a large VideoLLM on one GPU, from its config alone: no weights are loaded.
 
 The model is built on the meta device and its parameters counted. What a layer keeps for the way
-back is counted too: the tensors that autograd saves when layers of the true size run there, in
-bfloat16.
+back is counted too: the tensors that autograd saves when layers of the true size run there.
 """
 
 from collections.abc import Iterator
@@ -30,6 +29,18 @@ from videollm.model import VideoLLMForConditionalGeneration
 __all__ = ["LANGUAGE_MODELS", "Memory", "estimate", "linear_parameters", "text_config", "vision"]
 
 LANGUAGE_MODELS: dict[str, tuple[type[PretrainedConfig], dict[str, Any]]] = {
+    "HuggingFaceTB/SmolLM2-135M-Instruct": (
+        LlamaConfig,
+        {
+            "vocab_size": 49_152,
+            "hidden_size": 576,
+            "intermediate_size": 1536,
+            "num_hidden_layers": 30,
+            "num_attention_heads": 9,
+            "num_key_value_heads": 3,
+            "tie_word_embeddings": True,
+        },
+    ),
     "HuggingFaceTB/SmolLM2-1.7B-Instruct": (
         LlamaConfig,
         {
@@ -67,7 +78,7 @@ LANGUAGE_MODELS: dict[str, tuple[type[PretrainedConfig], dict[str, Any]]] = {
         },
     ),
 }
-"""The published sizes of the recipes' language models."""
+"""The published sizes of the demo's and the recipes' language models."""
 
 _COUNTED = "counted"
 
@@ -122,7 +133,15 @@ def linear_parameters(model: nn.Module) -> int:
     )
 
 
-def estimate(recipe: dict[str, Any], *, name: str, num_tokens: int, num_answer: int) -> Memory:
+def estimate(
+    recipe: dict[str, Any],
+    *,
+    name: str,
+    num_tokens: int,
+    num_answer: int,
+    encoder: VideoMAPConfig | None = None,
+    dtype: torch.dtype = torch.bfloat16,
+) -> Memory:
     """Return the memory of a recipe of `align` or `instruct` on one GPU that holds all weights.
 
     Args:
@@ -130,13 +149,16 @@ def estimate(recipe: dict[str, Any], *, name: str, num_tokens: int, num_answer: 
         name: Of the language model.
         num_tokens: Of a sample.
         num_answer: Of them, supervised.
+        encoder: Its encoder, that of the recipes by default.
+        dtype: Of the language model.
     """
+    encoder = encoder or vision()
     rows, frames = recipe["per_device_train_batch_size"], recipe["num_frames"]
     text = text_config(name)
     with torch.device("meta"):
         model = VideoLLMForConditionalGeneration(
             VideoLLMConfig(
-                vision_config=vision(),
+                vision_config=encoder,
                 text_config=text,
                 tokens_per_frame=49,
                 video_token_id=text.vocab_size - 1,
@@ -153,15 +175,15 @@ def estimate(recipe: dict[str, Any], *, name: str, num_tokens: int, num_answer: 
         attach_lora(model, LoraShape(rank=recipe["lora_rank"], alpha=recipe["lora_alpha"]))
         learning = sum(item.numel() for item in model.parameters() if item.requires_grad)
         part_bytes += 4 * learning
-    layer_bytes = NF4_BYTES if recipe.get("tuning") == "qlora" else 2
+    layer_bytes = NF4_BYTES if recipe.get("tuning") == "qlora" else dtype.itemsize
     largest = max(text.intermediate_size, text.vocab_size // 8) * text.hidden_size
-    kept = 2 * text.num_hidden_layers * rows * num_tokens * text.hidden_size
-    kept += _kept_by_a_layer(name, (rows, num_tokens), recipe if is_adapted else None)
+    kept = dtype.itemsize * text.num_hidden_layers * rows * num_tokens * text.hidden_size
+    kept += _kept_by_a_layer(name, (rows, num_tokens), recipe if is_adapted else None, dtype)
     if recipe.get("tuning") == "qlora":
         kept += 2 * largest
     frozen = estimate_memory(
-        vision(),
-        (rows, frames, 3, vision().image_size, vision().image_size),
+        encoder,
+        (rows, frames, 3, encoder.image_size, encoder.image_size),
         num_weights=0,
         dtype=torch.float32,
         training=False,
@@ -169,35 +191,41 @@ def estimate(recipe: dict[str, Any], *, name: str, num_tokens: int, num_answer: 
         gradient_checkpointing=False,
     )
     return Memory(
-        weights=round(layer_bytes * layers + 2 * others + part_bytes),
+        weights=round(layer_bytes * layers + dtype.itemsize * others + part_bytes),
         learning=LEARNING_BYTES * learning,
         kept=kept,
-        # bfloat16 once, then float32: logits, their logarithms, the gradient.
-        head=(2 + 3 * 4) * rows * num_answer * text.vocab_size,
+        # In its own format once, then float32: logits, their logarithms, the gradient.
+        head=(dtype.itemsize + 3 * 4) * rows * num_answer * text.vocab_size,
         encoder=frozen.total_bytes,
     )
 
 
-def _kept_by_a_layer(name: str, shape: tuple[int, int], adapter: dict[str, Any] | None) -> int:
+def _kept_by_a_layer(
+    name: str, shape: tuple[int, int], adapter: dict[str, Any] | None, dtype: torch.dtype
+) -> int:
     """Return the bytes that one layer saves for the way back: those of two less those of one."""
-    one, two = (_kept_by_layers(name, shape, adapter, count) for count in (1, 2))
+    one, two = (_kept_by_layers(name, shape, adapter, dtype, count) for count in (1, 2))
     return two - one
 
 
 def _kept_by_layers(
-    name: str, shape: tuple[int, int], adapter: dict[str, Any] | None, num_layers: int
+    name: str,
+    shape: tuple[int, int],
+    adapter: dict[str, Any] | None,
+    dtype: torch.dtype,
+    num_layers: int,
 ) -> int:
     config = text_config(name, num_hidden_layers=num_layers, vocab_size=8, pad_token_id=0)
     AttentionInterface.register(_COUNTED, _attend)
     with torch.device("meta"), _counting_saved() as saved:
         model: nn.Module = AutoModelForCausalLM.from_config(
-            config, dtype=torch.bfloat16, attn_implementation=_COUNTED
+            config, dtype=dtype, attn_implementation=_COUNTED
         )
         model.requires_grad_(False)
         if adapter is not None:
             model = _with_lora(model, adapter)
         own = {id(item.untyped_storage()) for item in model.parameters()}
-        embedded = torch.zeros(*shape, config.hidden_size, dtype=torch.bfloat16, requires_grad=True)
+        embedded = torch.zeros(*shape, config.hidden_size, dtype=dtype, requires_grad=True)
         model(inputs_embeds=embedded, use_cache=False, logits_to_keep=1)
     return sum(size for key, size in saved.items() if key not in own)
 
