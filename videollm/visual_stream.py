@@ -126,8 +126,22 @@ class VisualStream:
         return clip
 
     @torch.inference_mode()
-    def take(self, clip: Clip) -> None:
-        """Encode frames and remember them; what was taken in before stays if this fails."""
+    def take(self, clip: Clip, others: Sequence["VisualStream"] = ()) -> None:
+        """Encode frames and remember them; what was taken in before stays if this fails.
+
+        Args:
+            clip: The frames.
+            others: Those of the same model that have seen the same frames and remember these too,
+                without encoding them again.
+
+        Raises:
+            RequestError: One of the others is of another model or has seen other frames.
+        """
+        if any(not self._is_abreast(other) for other in others):
+            raise RequestError(
+                "sessions that share what is encoded are of one model and have seen the same "
+                "frames: push to all of them together from the beginning"
+            )
         tubelet = self._processor.tubelet_size
         for start in range(0, len(clip), self._chunk_frames):
             part = slice(start, start + self._chunk_frames)
@@ -147,9 +161,10 @@ class VisualStream:
                 frames_seen=before.frames_seen + len(new),
                 last_seconds=seconds[-1],
             )
-            with self.lock:
-                self.memory.add(tokens, spans)
-                self.progress = after
+            for one in (self, *others):
+                with one.lock:
+                    one.memory.add(tokens, spans)
+                    one.progress = after
 
     @torch.inference_mode()
     def look(self, query: Callable[[], Tensor]) -> Look:
@@ -165,6 +180,11 @@ class VisualStream:
         with self.lock:
             entries = self.memory.view(asked, self._pending_entry())
             return Look(entries=entries, progress=self.progress)
+
+    def _is_abreast(self, other: "VisualStream") -> bool:
+        mine, its = self.progress, other.progress
+        seen = (mine.frames_seen, mine.last_seconds) == (its.frames_seen, its.last_seconds)
+        return seen and other is not self and other._model is self._model
 
     def _pending_entry(self) -> MemoryEntry | None:
         now = self.progress

@@ -181,6 +181,8 @@ def test_times_in_the_prompt_follow_the_spans() -> None:
     assert text((0, 0), (1, 1), (5, 5), (6, 6)) == "0.0s:**5.0s:**"
     assert text((0, 0), (1, 4)) == "0.0s:*1.0s-4.5s:*"
     assert text((0, 3), (4, 4), stride=0) == "**"
+    assert text((0, 3), (4, 6), (7, 9), (10, 10)) == "0.0s-6.5s:**7.0s-9.5s:*10.0s:*"
+    assert text((0, 3), (4, 6), stride=1) == "0.0s-3.5s:*4.0s-6.5s:*"
 
 
 @pytest.mark.parametrize(
