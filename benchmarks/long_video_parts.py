@@ -53,10 +53,9 @@ ENCODERS: dict[str, dict[str, Any]] = {
 """Name to what differs from the demo's encoder; `streamed` is ours, chunk by chunk."""
 
 
-def frames_of(num_frames: int, *, minutes: float | None = None) -> Iterator[Clip]:
+def frames_of(num_frames: int) -> Iterator[Clip]:
     """Yield the frames of a quiet video of so many frames."""
-    length = num_frames / FPS / 60 if minutes is None else minutes
-    video = make_long_video("quiet", 0, 0, minutes=length, depths=(0.5,))
+    video = make_long_video("quiet", 0, 0, minutes=num_frames / FPS / 60, depths=(0.5,))
     return video.stream(FPS, size=64, chunk_frames=CHUNK_FRAMES)
 
 

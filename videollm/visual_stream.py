@@ -21,6 +21,9 @@ from videollm.memory_entry import MemoryEntry
 from videollm.model import VideoLLMForConditionalGeneration
 from videollm.processor import VideoLLMProcessor
 
+SHOWN_CLIPS = 3
+"""How many times the frames that a model is usually shown it may be shown of a long stream."""
+
 __all__ = ["Look", "Progress", "VisualStream"]
 
 
@@ -94,6 +97,7 @@ class VisualStream:
             options.budget_tokens,
             options.recent_frames,
             options.policy,
+            shown_tokens=_shown_tokens(model, processor, options),
             bank_mib=options.bank_mib,
             bank_path=options.bank_path,
         )
@@ -174,9 +178,9 @@ class VisualStream:
         at the end of a clip.
 
         Args:
-            query: Returns the question (H,) for a memory that retrieves.
+            query: Returns the question (H,), in the space of the tokens.
         """
-        asked = query() if self.memory.bank is not None else None
+        asked = query()
         with self.lock:
             entries = self.memory.view(asked, self._pending_entry())
             return Look(entries=entries, progress=self.progress)
@@ -211,3 +215,13 @@ class VisualStream:
         encoder = self._model.vision_model
         features, state = encoder.encode(pixels[None].to(encoder.device), state)
         return self._model.project(features[0]), state
+
+
+def _shown_tokens(
+    model: VideoLLMForConditionalGeneration, processor: VideoLLMProcessor, options: MemoryOptions
+) -> int:
+    """Return how many tokens are shown once not everything fits the budget."""
+    if options.shown_tokens is not None:
+        return options.shown_tokens
+    usual = processor.num_frames // processor.tubelet_size
+    return max(SHOWN_CLIPS * usual, 2 * options.recent_frames) * model.config.tokens_per_frame
