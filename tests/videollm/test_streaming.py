@@ -136,26 +136,6 @@ def test_frames_arrive_while_an_answer_is_read(model: VideoLLM) -> None:
     assert session.answer(QUESTION).answer == after.answer(QUESTION).answer
 
 
-def test_sessions_that_share_what_is_encoded_are_as_if_alone(model: VideoLLM) -> None:
-    own, policies = clip(41), ("merge", "fifo", "retrieve")
-    first, *others = (
-        model.stream(budget_tokens=24, recent_frames=2, policy=policy) for policy in policies
-    )
-    for start in range(0, 41, 7):
-        part = slice(start, start + 7)
-        first.push(own.frames[part], own.pts_seconds[part], others=others)
-    for session, policy in zip((first, *others), policies, strict=True):
-        alone = model.stream(budget_tokens=24, recent_frames=2, policy=policy)
-        pushed(alone, own, *[7] * 5)
-        assert session.answer(QUESTION).answer == alone.answer(QUESTION).answer
-        assert session.stats().frames_seen == 41
-    with pytest.raises(RequestError, match="push to all of them together from the beginning"):
-        first.push(own.frames[:1], [99.0], others=[model.stream()])
-    with pytest.raises(RequestError, match="have seen the same frames"):
-        first.push(own.frames[:1], [99.0], others=[first])
-    assert first.stats().frames_seen == 41
-
-
 def test_two_answers_or_two_pushes_at_once_are_refused(
     model: VideoLLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
