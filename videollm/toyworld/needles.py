@@ -33,7 +33,7 @@ def needle_questions(video: LongVideo) -> list[Question]:
     """
     about = _about_one(video) if len(video.needles) == 1 else _about_several(video)
     rng = np.random.Generator(np.random.PCG64([video.seed, video.index, _STREAM]))
-    questions = []
+    questions: list[Question] = []
     for family, slots, answer, aliases in about:
         sentences = WORDINGS[_WORDED_AS.get(family, family)].training
         wording = int(rng.integers(len(sentences)))
