@@ -39,6 +39,7 @@ MAX_PLAIN_FRAMES = 1024
 """The plain way takes more than a minute there, and by far more than an hour at 7,200."""
 
 ENCODER_FRAMES = (64, 256, 1024)
+PARTS: tuple[str, ...] = ("stream", "answers", "running", "encoders", "accuracy")
 WINDOW_PUSHES = 32
 BUDGET_TOKENS = 2048
 
@@ -87,8 +88,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=cache)
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args(arguments)
-    known = {"--part": ("stream", "answers", "running", "encoders", "accuracy")}
-    known["--contenders"] = tuple(CONTENDERS)
+    known = {"--part": PARTS, "--contenders": tuple(CONTENDERS)}
     for flag, allowed in known.items():
         if unknown := set(getattr(options, flag.removeprefix("--"))) - set(allowed):
             parser.error(f"{flag} {', '.join(unknown)}: choose from {', '.join(allowed)}")
