@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     options = _parse(arguments)
     path = options.output / "long_video.json"
-    record: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    record: dict[str, Any] = {}
     parts = {
         "stream": run_stream,
         "answers": run_answers,
@@ -59,6 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     }
     for name in options.part:
         results = parts[name](options)
+        record = json.loads(path.read_text()) if path.exists() else {}
         known = record.get(name, {}).get("results", {})
         record[name] = {
             "command": " ".join(["python -m benchmarks.long_video", *arguments]),
