@@ -8,6 +8,7 @@ from videollm.errors import RequestError
 from videollm.eval.benchmarks import BENCHMARKS
 from videollm.eval.settings import BASELINES, SCORINGS, EvalSettings, RunOptions
 from videollm.eval.shards import parse_shard, shard_of_launcher
+from videollm.memory_policies import POLICY_NAMES
 
 __all__ = ["Parser", "build_parser", "options_of", "settings_of"]
 
@@ -73,6 +74,10 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def _lengths(text: str) -> tuple[float, ...]:
+    return tuple(float(name) for name in _names(text))
+
+
 def _baselines(text: str) -> tuple[str, ...]:
     named = {"all": BASELINES, "none": ()}
     return named.get(text.strip(), _names(text))
@@ -117,6 +122,14 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     add("--questions-per-video", type=int, default=defaults.questions_per_video, metavar="N")
     add("--annotations", default=defaults.annotations, metavar="DIR", help="annotation files")
     add("--videos", default=defaults.videos, metavar="DIR", help="videos of benchmarks")
+    add(
+        "--minutes",
+        type=_lengths,
+        default=defaults.minutes,
+        metavar="M,M",
+        help="lengths of needle's videos, by commas (default: 1,10,60)",
+    )
+    add("--depths", type=int, default=defaults.depths, metavar="N", help="places of a needle")
     add("--mp4", action="store_true", help="take every drawn clip through a real H.264 file")
 
 
@@ -130,7 +143,15 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
         help=f"all, none, or some, by commas, of: {', '.join(BASELINES)} (default: all)",
     )
     add("--num-frames", type=int, help="frames per clip (default: the model's own number)")
-    add("--fps", type=float, help="frames a second instead, of videos")
+    add("--fps", type=float, help="frames a second instead, of videos and streams (streams: 2)")
+    add("--budget-tokens", type=int, default=defaults.budget_tokens, help="held of a stream")
+    add(
+        "--policies",
+        type=_names,
+        default=defaults.policies,
+        help=f"what becomes of a stream's past, by commas, of {', '.join(POLICY_NAMES)}: "
+        "the model's own, then others to stand beside it (default: merge)",
+    )
     add("--sampling", help="uniform, fps, keyframes or scenes, of videos")
     add("--batch-size", type=int, default=defaults.batch_size, help="questions at once")
     add("--max-new-tokens", type=int, help="longest answer (default: the task's own)")

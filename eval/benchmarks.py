@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from videollm.errors import DataError
-from videollm.eval import toyworld
+from videollm.eval import needle, toyworld
 from videollm.eval.annotations import find_annotations
 from videollm.eval.file_task import FileTask, keep_some
 from videollm.eval.metrics import METRICS
@@ -66,7 +66,10 @@ def spec_benchmark(spec: SpecFile) -> TaskSpec:
 
 
 BENCHMARKS: Mapping[str, TaskSpec] = {
-    **{spec.name: spec for spec in (toyworld.SPEC, toyworld.SHAPES_SPEC, toyworld.FOREIGN_SPEC)},
+    **{
+        spec.name: spec
+        for spec in (toyworld.SPEC, toyworld.SHAPES_SPEC, toyworld.FOREIGN_SPEC, needle.SPEC)
+    },
     **{name: spec_benchmark(read_spec(path)) for name, path in packaged_specs().items()},
 }
 """Every benchmark that comes with the package, by its name."""

@@ -30,6 +30,7 @@ __all__ = [
     "ModelCondition",
     "Reply",
     "build_conditions",
+    "messages_of",
     "option_texts",
 ]
 
@@ -103,7 +104,7 @@ class ModelCondition:
             DataError: The model returned another number of answers.
         """
         views = views_of(self.name, self.seed, examples, clips)
-        histories = [_messages(example) for example in examples]
+        histories = [messages_of(example) for example in examples]
         outputs = self.model.batch(
             [view.clip for view in views],
             [example.question for example in examples],
@@ -151,7 +152,7 @@ class LikelihoodCondition:
             [view.clip for view in views],
             [example.question for example in examples],
             options,
-            histories=[_messages(example) for example in examples],
+            histories=[messages_of(example) for example in examples],
             batch_size=len(examples),
         )
         replies = []
@@ -173,7 +174,8 @@ def option_texts(example: Example) -> list[str]:
     return [choice_letter(choice) or choice for choice in example.choices]
 
 
-def _messages(example: Example) -> list[Message]:
+def messages_of(example: Example) -> list[Message]:
+    """Return the turns before a question as messages."""
     return [
         {"role": role, "content": text}
         for turn in example.history
@@ -204,14 +206,20 @@ class MajorityCondition:
 
 
 def build_conditions(
-    settings: EvalSettings, task: Task, model: "VideoLLM", *, max_new_tokens: int
+    settings: EvalSettings,
+    task: Task,
+    model: "VideoLLM",
+    *,
+    names: Sequence[str],
+    max_new_tokens: int,
 ) -> list[Condition]:
-    """Return the conditions of a run: the model, then its baselines.
+    """Return the conditions of a run.
 
     Args:
-        settings: Names the baselines, the seed and how choices are taken.
+        settings: Says the seed and how choices are taken.
         task: Supplies the majority answers.
         model: Who answers in every condition but `majority`.
+        names: Those of `VIEWS`, and "majority".
         max_new_tokens: Longest answer in tokens.
 
     Raises:
@@ -234,4 +242,4 @@ def build_conditions(
             name=name, model=model, seed=settings.seed, max_new_tokens=max_new_tokens
         )
 
-    return [build(name) for name in settings.conditions]
+    return [build(name) for name in names]

@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from videollm.errors import DataError, RequestError
 from videollm.eval.benchmarks import find_benchmarks
@@ -22,11 +22,12 @@ from videollm.eval.merging import expected_keys, merge_predictions
 from videollm.eval.predictions import PredictionLog, read_predictions
 from videollm.eval.record import describe_model, hash_adapter, hash_prompts
 from videollm.eval.runner import TaskRunner
-from videollm.eval.settings import EvalSettings, RunOptions
+from videollm.eval.settings import BASELINES, EvalSettings, RunOptions
 from videollm.eval.shards import WHOLE
 from videollm.eval.spec_examples import split_part
 from videollm.eval.stopwatch import Stopwatch
-from videollm.eval.task import Task, TaskSpec
+from videollm.eval.stream_runner import StreamRunner
+from videollm.eval.task import StreamedTask, Task, TaskSpec
 from videollm.eval.wordnet import load_wordnet
 from videollm.runtime import environment_report
 
@@ -114,7 +115,8 @@ def evaluate(
     if folder.claim(claim, environment_report()):
         logger.info("going on with %s", folder.path)
     stopwatch = _ask(settings, options, folder, specs, tasks, model, claim, progress)
-    keys = expected_keys(tasks, settings.conditions, settings.batch_size)
+    conditions = {spec.name: spec.conditions_of(settings) for spec in specs}
+    keys = expected_keys(tasks, conditions, settings.batch_size)
     predictions = merge_predictions(folder, options.shard, keys)
     if predictions is None:
         return folder.path, None
@@ -138,31 +140,58 @@ def _ask(
     known = [] if options.shard == WHOLE else read_predictions(folder.predictions_path)
     with PredictionLog(folder.shard_path(options.shard), known=known) as log:
         runners = [
-            TaskRunner(
-                task=task,
-                spec=spec,
-                conditions=build_conditions(
-                    settings,
-                    task,
-                    model,
-                    max_new_tokens=claim["tasks"][task.name]["max_new_tokens"],
-                ),
-                log=log,
-                batch_size=settings.batch_size,
-                num_frames=claim["frames"]["num_frames"],
-                size=claim["frames"]["size"],
-                advance=progress.advance,
-                shard=options.shard,
-                num_workers=options.decode_workers,
-            )
+            _runner(settings, options, spec, task, model, claim, log, progress)
             for spec, task in zip(specs, tasks, strict=True)
         ]
-        num_items = sum(len(batch) for runner in runners for batch in runner.batches())
-        progress.begin(num_items * len(settings.conditions))
+        progress.begin(sum(runner.num_answers for runner in runners))
         for runner in runners:
             runner.run(stopwatch)
             _check_failures(log, runner.task, options)
     return stopwatch
+
+
+def _runner(
+    settings: EvalSettings,
+    options: RunOptions,
+    spec: TaskSpec,
+    task: Task,
+    model: "VideoLLM",
+    claim: dict[str, Any],
+    log: PredictionLog,
+    progress: Progress,
+) -> TaskRunner | StreamRunner:
+    """Return who asks the questions of one task."""
+    names = spec.conditions_of(settings)
+    max_new_tokens = claim["tasks"][task.name]["max_new_tokens"]
+    baselines = [name for name in names if name in BASELINES]
+    if spec.is_streamed(settings):
+        return StreamRunner(
+            task=cast(StreamedTask, task),
+            spec=spec,
+            model=model,
+            settings=settings,
+            baselines=build_conditions(
+                settings, task, model, names=baselines, max_new_tokens=max_new_tokens
+            ),
+            log=log,
+            max_new_tokens=max_new_tokens,
+            advance=progress.advance,
+            shard=options.shard,
+        )
+    return TaskRunner(
+        task=task,
+        spec=spec,
+        conditions=build_conditions(
+            settings, task, model, names=names, max_new_tokens=max_new_tokens
+        ),
+        log=log,
+        batch_size=settings.batch_size,
+        num_frames=claim["frames"]["num_frames"],
+        size=claim["frames"]["size"],
+        advance=progress.advance,
+        shard=options.shard,
+        num_workers=options.decode_workers,
+    )
 
 
 def _check_specs(specs: Sequence[TaskSpec], settings: EvalSettings, options: RunOptions) -> None:
@@ -173,12 +202,25 @@ def _check_specs(specs: Sequence[TaskSpec], settings: EvalSettings, options: Run
                 f"{spec.name} is scored by a judge; name one with --judge URL --judge-model NAME, "
                 "or --judge self"
             )
-        if spec.draws_clips and (settings.fps is not None or settings.sampling is not None):
+        if spec.is_streamed(settings):
+            _check_stream(spec, settings)
+        elif spec.draws_clips and (settings.fps is not None or settings.sampling is not None):
             raise RequestError(
                 f"{spec.name} draws its clips; leave --fps and --sampling out, or give --num-frames"
             )
         if spec.metric == "wups":
             load_wordnet()
+
+
+def _check_stream(spec: TaskSpec, settings: EvalSettings) -> None:
+    unused = {"num_frames": settings.num_frames, "sampling": settings.sampling}
+    given = [f"--{name.replace('_', '-')}" for name, value in unused.items() if value is not None]
+    if given or settings.mp4 or settings.scoring != "generate":
+        raise RequestError(
+            f"{spec.name} {spec.split_of(settings)} is watched as a stream, frame by frame, and "
+            "answers in words: leave --num-frames, --sampling, --mp4 and --scoring out; --fps says "
+            "how many frames a second"
+        )
 
 
 def _check_videos(tasks: Sequence[Task], options: RunOptions) -> None:
@@ -237,6 +279,7 @@ def _claim(
                 "metric": spec.metric,
                 "average": spec.average,
                 "judge": spec.judge,
+                "conditions": list(spec.conditions_of(settings)),
                 "max_new_tokens": settings.max_new_tokens or spec.max_new_tokens,
                 "prompts_sha256": hash_prompts(task.examples),
                 "clips": dict(task.describe_clips()),

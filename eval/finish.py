@@ -7,6 +7,7 @@ from typing import Any
 
 from videollm.errors import DataError, VideoLLMError
 from videollm.eval.benchmarks import find_benchmark
+from videollm.eval.depth_map import draw_depths
 from videollm.eval.folder import RunFolder
 from videollm.eval.html_report import ClipSource, write_report
 from videollm.eval.judge import Judge, apply_judgements, build_judge, judge_predictions
@@ -42,8 +43,10 @@ def rescore_folder(path: Path, options: RunOptions | None = None) -> dict[str, A
     folder = RunFolder(path)
     recorded = folder.read_settings()
     predictions = read_predictions(folder.predictions_path)
-    num_items = sum(facts["num_items"] for facts in recorded["tasks"].values())
-    expected = num_items * len(recorded["conditions"])
+    expected = sum(
+        facts["num_items"] * len(facts.get("conditions", recorded["conditions"]))
+        for facts in recorded["tasks"].values()
+    )
     if len(predictions) != expected:
         raise DataError(
             f"{path}: holds {len(predictions)} of {expected} predictions; "
@@ -103,6 +106,10 @@ def write_results(
         "timing": timing or earlier.get("timing"),
     }
     folder.write_results(results)
+    for name in scores:
+        asked = [prediction for prediction in scored_all if prediction.task == name]
+        if any("depth" in prediction.groups for prediction in asked):
+            draw_depths(folder.path / f"{name}_depths.png", asked)
     write_report(folder.report_path, results, scored_all, _clip_sources(recorded, tasks))
     return results
 

@@ -4,7 +4,7 @@ Whatever was interrupted, failed and tried again, or divided among processes: th
 is the same to the byte.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from videollm.eval.folder import RunFolder
 from videollm.eval.predictions import Prediction, read_predictions, write_predictions
@@ -18,18 +18,18 @@ Key = tuple[str, str, str]
 
 
 def expected_keys(
-    tasks: Sequence[Task], conditions: Sequence[str], batch_size: int
+    tasks: Sequence[Task], conditions: Mapping[str, Sequence[str]], batch_size: int
 ) -> Iterable[Key]:
     """Yield task, condition and item of every prediction of a run, in order.
 
     Args:
         tasks: In the order of the run.
-        conditions: In the order of the run.
+        conditions: By task, in the order of the run.
         batch_size: Examples per batch.
     """
     for task in tasks:
         for batch in cut_batches(task.examples, batch_size):
-            for condition in conditions:
+            for condition in conditions[task.name]:
                 yield from ((task.name, condition, example.id) for example in batch)
 
 

@@ -71,7 +71,7 @@ def score_task(
     by_condition: dict[str, list[Prediction]] = defaultdict(list)
     for prediction in predictions:
         by_condition[prediction.condition].append(prediction)
-    names = [name for name in (MODEL_CONDITION, *BASELINES) if name in by_condition]
+    names = sorted(by_condition, key=_place)
     model = by_condition[MODEL_CONDITION]
     return {
         "num_items": len(model),
@@ -193,6 +193,13 @@ def _by_family(predictions: Iterable[Prediction]) -> dict[str, list[Prediction]]
     for prediction in predictions:
         families[prediction.family].append(prediction)
     return dict(sorted(families.items()))
+
+
+def _place(condition: str) -> int:
+    """Return a condition's place in reports: the model, other policies of memory, baselines."""
+    if condition == MODEL_CONDITION:
+        return 0
+    return 2 + BASELINES.index(condition) if condition in BASELINES else 1
 
 
 def _by_value(predictions: Iterable[Prediction], axis: str) -> dict[str, list[Prediction]]:

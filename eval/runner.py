@@ -67,6 +67,11 @@ class TaskRunner:
         cut = cut_batches(self.task.examples, self.batch_size)
         return [batch for number, batch in enumerate(cut) if self.shard.owns(number)]
 
+    @property
+    def num_answers(self) -> int:
+        """Return how many answers there will be."""
+        return sum(map(len, self.batches())) * len(self.conditions)
+
     def run(self, stopwatch: Stopwatch) -> None:
         """Answer everything of this shard that the log does not hold.
 

@@ -5,12 +5,14 @@ is why an interrupted run may go on only where its settings are the same. Where 
 written is not a setting.
 """
 
+import math
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from typing import Any
 
 from videollm.errors import RequestError
 from videollm.eval.shards import WHOLE, Shard
+from videollm.memory import MemoryOptions
 
 __all__ = [
     "BASELINES",
@@ -46,6 +48,12 @@ class EvalSettings:
         batch_size: Questions answered at once, at least 1.
         max_new_tokens: Longest answer in tokens, at least 1; None for the task's own.
         scoring: "generate" reads the answer from text, "likelihood" takes the likeliest choice.
+        minutes: Lengths of the videos of `needle`, in minutes, above 0.
+        depths: Places of a needle in videos of each length, from 0 to 100 %, at least 2.
+        budget_tokens: Visual tokens that are held of a video that is watched as a stream.
+        policies: What becomes of the past of such a video, of
+            `videollm.memory_policies.POLICY_NAMES`: the first is the model's, the others stand
+            beside it.
         seed: Seed of everything drawn: clips, questions, shuffling, intervals; at least 0.
         mp4: Whether drawn clips are written as H.264 files and read back.
         annotations: Folder that holds the annotation files of benchmarks.
@@ -72,6 +80,10 @@ class EvalSettings:
     batch_size: int = 8
     max_new_tokens: int | None = None
     scoring: str = "generate"
+    minutes: tuple[float, ...] = (1.0, 10.0, 60.0)
+    depths: int = 5
+    budget_tokens: int = MemoryOptions().budget_tokens
+    policies: tuple[str, ...] = (MemoryOptions().policy,)
     seed: int = 0
     mp4: bool = False
     annotations: str = "data/annotations"
@@ -87,8 +99,15 @@ class EvalSettings:
         self._require_at_least("seed", 0)
         if not self.tasks:
             raise RequestError("--tasks names nothing; name at least one task, such as toyworld")
-        for option in ("tasks", "families", "baselines"):
+        for option in ("tasks", "families", "baselines", "minutes", "policies"):
             self._refuse_repeats(option)
+        self._require_at_least("depths", 2)
+        if not self.minutes or not all(0 < length < math.inf for length in self.minutes):
+            raise RequestError(f"--minutes {_joined(self.minutes)}: give lengths above 0")
+        for policy in self.policies:
+            MemoryOptions(budget_tokens=self.budget_tokens, policy=policy)
+        if not self.policies:
+            raise RequestError("--policies names nothing; name at least one, such as merge")
         for baseline in self.baselines:
             reject_unknown("baseline", baseline, BASELINES)
         reject_unknown("scoring", self.scoring, SCORINGS)
@@ -116,7 +135,7 @@ class EvalSettings:
             raise RequestError(f"{flag} {value} is too small; give at least {smallest}")
 
     def _refuse_repeats(self, option: str) -> None:
-        values: tuple[str, ...] = getattr(self, option)
+        values: tuple[object, ...] = getattr(self, option)
         for value in values:
             if values.count(value) > 1:
                 raise RequestError(f"--{option} names {value} twice; name each once")
@@ -161,6 +180,10 @@ class RunOptions:
                 )
             if not self.judge_model:
                 raise RequestError("--judge needs --judge-model, the name that its server knows")
+
+
+def _joined(values: tuple[object, ...]) -> str:
+    return ",".join(map(str, values))
 
 
 def reject_unknown(kind: str, name: str, known: tuple[str, ...]) -> None:

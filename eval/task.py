@@ -5,14 +5,14 @@ for one run it is a `Task`: a list of examples and a way to load their clips. No
 of models or files.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from videollm.clip import Clip
-from videollm.eval.settings import EvalSettings
+from videollm.eval.settings import MODEL_CONDITION, EvalSettings
 
-__all__ = ["SUBTITLES", "Example", "Score", "Task", "TaskSpec"]
+__all__ = ["SUBTITLES", "Example", "Score", "StreamedTask", "Task", "TaskSpec"]
 
 SUBTITLES = "{subtitles}"
 """Stands in a question for the lines spoken while its frames are shown."""
@@ -93,6 +93,19 @@ class Task(Protocol):
         """Return the most frequent answer per family, counted without the run's examples."""
 
 
+class StreamedTask(Task, Protocol):
+    """Offer videos that are too long to hold."""
+
+    def stream(self, video: str, *, fps: float, size: int) -> Iterator[Clip]:
+        """Yield all frames of the video with that name, some at a time.
+
+        Args:
+            video: `Example.video` of any example of this task.
+            fps: Frames a second, above 0.
+            size: Side of the frames in pixels.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSpec:
     """Describe a benchmark before anything of it is built.
@@ -115,6 +128,8 @@ class TaskSpec:
             empty where no judge is of use.
         needs_judge: Whether nothing can be scored without a judge.
         draws_clips: Whether clips are drawn instead of read, so that nothing can be missing.
+        streamed_splits: The splits whose videos are watched as streams: their tasks are
+            `StreamedTask`s.
     """
 
     name: str
@@ -130,7 +145,23 @@ class TaskSpec:
     judge: str = ""
     needs_judge: bool = False
     draws_clips: bool = False
+    streamed_splits: tuple[str, ...] = ()
 
     def split_of(self, settings: EvalSettings) -> str:
         """Return the split that a run asks."""
         return settings.split or self.default_split or self.splits[0]
+
+    def is_streamed(self, settings: EvalSettings) -> bool:
+        """Return whether the videos of a run are watched as streams."""
+        return self.split_of(settings) in self.streamed_splits
+
+    def conditions_of(self, settings: EvalSettings) -> tuple[str, ...]:
+        """Return the conditions of a run in their order.
+
+        A stream is asked by each policy of memory, and has no frame in the middle and no order to
+        shuffle.
+        """
+        if not self.is_streamed(settings):
+            return settings.conditions
+        baselines = (name for name in settings.conditions if name in ("blind", "majority"))
+        return (MODEL_CONDITION, *settings.policies[1:], *baselines)

@@ -21,6 +21,7 @@ from videollm.eval.task import Example, Score, TaskSpec
 from videollm.sampling import load_clip
 from videollm.scoring import normalize_answer
 from videollm.shapeworld import caption_recall
+from videollm.shapeworld.long_videos import LONG_MINUTES
 from videollm.toyworld import write_clip
 from videollm.video_backends import backend_version, choose_backend
 from videollm.worlds import WORLDS, WorldQuestion
@@ -32,6 +33,7 @@ _DEFAULT_SPLIT, _DEFAULT_LIMIT = "test_iid", 500
 _MAJORITY_SCENES = range(1_000_000, 1_000_400)  # of val; far from those that are asked
 _MAX_MUTE_SCENES = 10_000
 _TASKS = {"toy": "toyworld", "shapes": "shapeworld", "foreign": "foreign"}
+_CHUNK_FRAMES = 32
 _MP4_SIZE, _MP4_FPS = 128, 8  # as `videollm toyworld generate` writes them
 
 
@@ -54,6 +56,8 @@ class ToyWorldTask:
 
     def describe_clips(self) -> Mapping[str, object]:
         """Return whether clips stay in memory or pass through files, and of what kind."""
+        if self._split in LONG_MINUTES:
+            return {"source": "stream"}
         if not self._settings.mp4:
             return {"source": "memory"}
         decoder = backend_version(choose_backend(None))
@@ -70,6 +74,15 @@ class ToyWorldTask:
             times = np.arange(round(world.length(scene) * _MP4_FPS)) / _MP4_FPS
             write_clip(world.render(scene, size=_MP4_SIZE, times=times), path, fps=_MP4_FPS)
             return load_clip(path, num_frames=num_frames)
+
+    def stream(self, video: str, *, fps: float, size: int) -> Iterator[Clip]:
+        """Yield all frames of a long video; see `StreamedTask.stream`."""
+        world = self._world
+        scene = world.make_scene(self._split, int(video), self._settings.seed)
+        count = max(1, int(world.length(scene) * fps))
+        for first in range(0, count, _CHUNK_FRAMES):
+            times = (np.arange(first, min(first + _CHUNK_FRAMES, count)) + 0.5) / fps
+            yield world.render(scene, size=size, times=times)
 
     def majority_answers(self) -> Mapping[str, str]:
         """Return the most frequent answer per family among the questions of 400 `val` scenes.
@@ -105,7 +118,12 @@ class ToyWorldTask:
                     aliases=question.aliases,
                     choices=question.choices,
                     history=self._world.turns(question),
+                    groups=self._groups(index),
                 )
+
+    def _groups(self, index: int) -> dict[str, str]:
+        minutes = LONG_MINUTES.get(self._split, ())
+        return {"minutes": f"{minutes[index % len(minutes)]:g}"} if minutes else {}
 
     def _ask(self, split: str, index: int) -> Sequence[WorldQuestion]:
         return self._world.ask(
@@ -128,7 +146,11 @@ def score_shape_answer(output: str, example: Example) -> Score:
     return Score(normalize_answer(output) or None, recall == 1, {"recall": recall})
 
 
-def _spec(world: str, score: Callable[[str, Example], Score] = score_open_answer) -> TaskSpec:
+def _spec(
+    world: str,
+    score: Callable[[str, Example], Score] = score_open_answer,
+    streamed_splits: tuple[str, ...] = (),
+) -> TaskSpec:
     return TaskSpec(
         name=_TASKS[world],
         splits=WORLDS[world].splits,
@@ -139,9 +161,10 @@ def _spec(world: str, score: Callable[[str, Example], Score] = score_open_answer
         default_split=_DEFAULT_SPLIT,
         default_limit=_DEFAULT_LIMIT,
         draws_clips=True,
+        streamed_splits=streamed_splits,
     )
 
 
 SPEC = _spec("toy")
-SHAPES_SPEC = _spec("shapes", score_shape_answer)
+SHAPES_SPEC = _spec("shapes", score_shape_answer, streamed_splits=tuple(LONG_MINUTES))
 FOREIGN_SPEC = _spec("foreign")

@@ -65,15 +65,14 @@ RecentOption = Annotated[
     int, typer.Option("--recent-frames", min=1, help="Token frames at the end kept whole.")
 ]
 PolicyOption = Annotated[str, typer.Option("--policy", help="merge, fifo, uniform or retrieve.")]
-BankOption = Annotated[
-    float, typer.Option("--bank-mib", help="Size of the bank of --policy retrieve.")
+ShownOption = Annotated[
+    int | None, typer.Option("--shown-tokens", min=1, help="Most to show of a long stream.")
 ]
+BankOption = Annotated[float, typer.Option("--bank-mib", help="Size of the bank of retrieve.")]
 CacheOption = Annotated[
     str, typer.Option("--kv-cache", help="plain, offloaded, fp8, quanto or hqq.")
 ]
-SaveOption = Annotated[
-    str | None, typer.Option("--save", help="Write the session to this file at the end.")
-]
+SaveOption = Annotated[str | None, typer.Option("--save", help="Session file, for the end.")]
 LengthOption = Annotated[
     int, typer.Option("--max-new-tokens", min=1, help="Longest answer, in tokens.")
 ]
@@ -100,6 +99,7 @@ def stream(
     budget_tokens: BudgetOption = 2048,
     recent_frames: RecentOption = 8,
     policy: PolicyOption = "merge",
+    shown_tokens: ShownOption = None,
     bank_mib: BankOption = 256.0,
     kv_cache: CacheOption = "plain",
     save: SaveOption = None,
@@ -130,6 +130,7 @@ def stream(
                 budget_tokens=budget_tokens,
                 recent_frames=recent_frames,
                 policy=policy,
+                shown_tokens=shown_tokens,
                 bank_mib=bank_mib,
                 kv_cache=kv_cache,
             )

@@ -13,7 +13,7 @@ from pathlib import Path
 from torch import Tensor
 
 from videollm.errors import RequestError
-from videollm.memory_bank import MIB, HostBank, count_places
+from videollm.memory_bank import MIB, HostBank, count_places, pick_nearest
 from videollm.memory_entry import MemoryEntry
 from videollm.memory_policies import POLICY_NAMES, Compression, build_compression
 
@@ -30,6 +30,9 @@ class MemoryOptions:
         budget_tokens: The most visual tokens that are held, or shown to the language model, at
             any moment.
         recent_frames: Token frames at the end that are kept whole, at least 1.
+        shown_tokens: Once not everything fits the budget any more: the most tokens that the
+            language model is shown for a question, the recent frames and what is nearest to it;
+            None: three times what the model's usual number of frames has, if the budget is more.
         policy: What becomes of the frames before them. `merge`: those most alike among neighbours
             become one, the weighted mean for each position. `fifo`: the oldest go. `uniform`:
             those go that leave the rest most evenly spread. `retrieve`: all go to a bank in host
@@ -45,6 +48,7 @@ class MemoryOptions:
     budget_tokens: int = 2048
     recent_frames: int = 8
     policy: str = "merge"
+    shown_tokens: int | None = None
     bank_mib: float = DEFAULT_BANK_MIB
     bank_path: str | Path | None = None
 
@@ -58,6 +62,11 @@ class MemoryOptions:
             raise RequestError(
                 f"budget_tokens is {self.budget_tokens}; {self.recent_frames} recent frames have "
                 "at least as many tokens: raise the budget or keep fewer"
+            )
+        if self.shown_tokens is not None and self.shown_tokens < self.recent_frames:
+            raise RequestError(
+                f"shown_tokens is {self.shown_tokens}; {self.recent_frames} recent frames have at "
+                "least as many tokens: show more"
             )
         if not 0 < self.bank_mib < float("inf"):
             raise RequestError(f"bank_mib is {self.bank_mib}; the bank's size is above 0")
@@ -84,6 +93,11 @@ class MemoryOptions:
                 f"{tokens_per_frame} tokens need {needed}: raise the budget or keep fewer frames "
                 "whole"
             )
+        if self.shown_tokens is not None and needed > self.shown_tokens:
+            raise RequestError(
+                f"shown_tokens is {self.shown_tokens}; {self.recent_frames} recent frames of "
+                f"{tokens_per_frame} tokens need {needed}: show more or keep fewer frames whole"
+            )
         if self.policy == "retrieve":
             count_places(int(self.bank_mib * MIB), tokens_per_frame, width)
 
@@ -98,6 +112,7 @@ class VisualMemory:
         budget_tokens: As in `MemoryOptions`, and so are the others.
         recent_frames: Likewise.
         policy: Likewise.
+        shown_tokens: Likewise; None shows everything.
         bank_mib: Likewise.
         bank_path: Likewise.
 
@@ -111,6 +126,7 @@ class VisualMemory:
         recent_frames: int = 8,
         policy: str = "merge",
         *,
+        shown_tokens: int | None = None,
         bank_mib: float = DEFAULT_BANK_MIB,
         bank_path: str | Path | None = None,
     ) -> None:
@@ -118,6 +134,7 @@ class VisualMemory:
             budget_tokens=budget_tokens,
             recent_frames=recent_frames,
             policy=policy,
+            shown_tokens=shown_tokens,
             bank_mib=bank_mib,
             bank_path=bank_path,
         )
@@ -187,19 +204,32 @@ class VisualMemory:
         """Return what the language model is to see, in order of time, within the budget.
 
         Args:
-            query: (H,), what is asked, in the space of the tokens: with `retrieve` the entries of
-                the bank that are nearest to it by cosine come back; None: evenly spread ones.
+            query: (H,), what is asked, in the space of the tokens: where not everything can be
+                shown, those entries are that are nearest to it by cosine; None: evenly spread ones.
             pending: A last frame that is not whole yet: seen, and not kept.
         """
         entries = self._entries
         passed: tuple[MemoryEntry, ...] = ()
+        num_frames = self._num_frames
         if pending is not None:
             entries, passed = self._make_room(entries, pending.num_tokens)
-            entries = (*entries, pending)
-        if self._bank is None:
-            return entries
-        room = self.options.budget_tokens - count_tokens(entries)
-        return (*self._bank.nearest(query, room, extra=passed), *entries)
+            entries, num_frames = (*entries, pending), num_frames + 1
+        if self._bank is not None:
+            is_all = self._bank.num_tokens + count_tokens((*passed, *entries)) <= (
+                self.options.budget_tokens
+            )
+            room = self._room(is_all) - count_tokens(entries)
+            return (*self._bank.nearest(query, room, extra=passed), *entries)
+        recent = entries[-self.options.recent_frames :]
+        room = self._room(len(entries) == num_frames) - count_tokens(recent)
+        return (*pick_nearest(entries[: -len(recent) or None], query, room), *recent)
+
+    def _room(self, is_all: bool) -> int:
+        """Return how many tokens may be shown, by whether all frames are there as they came."""
+        options = self.options
+        if is_all or options.shown_tokens is None:
+            return options.budget_tokens
+        return min(options.shown_tokens, options.budget_tokens)
 
     def restore(
         self,

@@ -16,7 +16,7 @@ from torch.nn import functional
 from videollm.errors import RequestError
 from videollm.memory_entry import MemoryEntry
 
-__all__ = ["MIB", "HostBank", "count_places"]
+__all__ = ["MIB", "HostBank", "count_places", "pick_nearest"]
 
 MIB = 2**20
 _ITEM_BYTES = 4
@@ -51,6 +51,11 @@ class HostBank:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of all entries."""
+        return sum(entry.num_tokens for entry, _ in self._entries.values())
 
     @property
     def nbytes(self) -> int:
@@ -106,25 +111,10 @@ class HostBank:
             extra: Later entries that are candidates too, without being kept.
         """
         light = [self._entries[frame][0] for frame in sorted(self._entries)]
-        candidates = [*light, *extra]
-        if sum(entry.num_tokens for entry in candidates) <= room_tokens:
-            order = list(range(len(candidates)))
-        elif query is None:
-            order = _evenly(len(candidates))
-        else:
-            places = [self._entries[entry.first_frame][1] for entry in light]
-            keys = [] if self._keys_CH is None else [self._keys_CH[places]]
-            keys += [_key(entry.tokens)[None].to("cpu") for entry in extra]
-            unit = functional.normalize(query.float().to("cpu"), dim=0)
-            scores = torch.cat(keys) @ unit
-            order = scores.argsort(descending=True, stable=True).tolist()
-        chosen = []
-        for place in order:
-            if candidates[place].num_tokens > room_tokens:
-                break
-            room_tokens -= candidates[place].num_tokens
-            chosen.append(candidates[place])
-        chosen.sort(key=lambda entry: entry.first_frame)
+        places = [self._entries[entry.first_frame][1] for entry in light]
+        known = [] if self._keys_CH is None else list(self._keys_CH[places])
+        keys = [*known, *(_key(entry.tokens).to("cpu") for entry in extra)]
+        chosen = _pick([*light, *extra], keys, query, room_tokens)
         held = {id(entry) for entry in extra}
         return [e if id(e) in held else self._read(e.first_frame) for e in chosen]
 
@@ -163,6 +153,20 @@ class HostBank:
             self._free.append(self._entries.pop(frame)[1])
 
 
+def pick_nearest(
+    entries: Sequence[MemoryEntry], query: Tensor | None, room_tokens: int
+) -> list[MemoryEntry]:
+    """Return entries in order of time that fit into some tokens; see `HostBank.nearest`.
+
+    Args:
+        entries: In order of time.
+        query: As there.
+        room_tokens: The most tokens of all of them.
+    """
+    keys = [] if query is None else [_key(entry.tokens).to("cpu") for entry in entries]
+    return _pick(entries, keys, query, room_tokens)
+
+
 def count_places(max_bytes: int, tokens_per_frame: int, width: int) -> int:
     """Return how many frames a bank holds.
 
@@ -180,6 +184,24 @@ def count_places(max_bytes: int, tokens_per_frame: int, width: int) -> int:
             f"the bank has {max_bytes} bytes; two frames of {needed} must fit: raise bank_mib"
         )
     return max_bytes // needed
+
+
+def _pick(
+    entries: Sequence[MemoryEntry], keys: list[Tensor], query: Tensor | None, room_tokens: int
+) -> list[MemoryEntry]:
+    if sum(entry.num_tokens for entry in entries) <= room_tokens:
+        return list(entries)
+    order = _evenly(len(entries))
+    if query is not None:
+        unit = functional.normalize(query.float().to("cpu"), dim=0)
+        order = (torch.stack(keys) @ unit).argsort(descending=True, stable=True).tolist()
+    chosen = []
+    for place in order:
+        if entries[place].num_tokens > room_tokens:
+            break
+        room_tokens -= entries[place].num_tokens
+        chosen.append(entries[place])
+    return sorted(chosen, key=lambda entry: entry.first_frame)
 
 
 def _make_file(path: Path) -> None:

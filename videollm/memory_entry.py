@@ -3,6 +3,7 @@
 Legend: K tokens of one entry, H LLM width.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -39,13 +40,6 @@ class MemoryEntry:
         """Token frames that it stands for."""
         return self.last_frame - self.first_frame + 1
 
-    @property
-    def label(self) -> str:
-        """Its time as the prompt has it: "12.0s:" for one frame, "12.0s-19.5s:" for several."""
-        if self.weight == 1:
-            return f"{self.start_seconds:.1f}s:"
-        return f"{self.start_seconds:.1f}s-{self.end_seconds:.1f}s:"
-
 
 def merge_entries(first: MemoryEntry, second: MemoryEntry) -> MemoryEntry:
     """Return one entry in the place of two neighbours: the weighted mean for each position.
@@ -78,27 +72,44 @@ def fewer_tokens(tokens_KH: Tensor, num_tokens: int) -> Tensor:
 def entries_text(entries: tuple[MemoryEntry, ...], *, time_stride: int, placeholder: str) -> str:
     """Return placeholders with the times between them, as a clip's frames have them.
 
-    A time stands before every entry that was merged, that comes after a gap or after a merged one,
-    and before every `time_stride`-th frame from there on: for frames without gaps that is the text
-    that the model learned with.
+    A time stands before every `time_stride` frames that follow each other without a gap, which for
+    frames without gaps is the text that the model learned with; and before every `time_stride`
+    merged entries that follow each other, as the span of all of them.
 
     Args:
         entries: In order of time.
-        time_stride: Frames from one written time to the next; 0 writes none.
+        time_stride: Entries from one written time to the next; 0 writes none.
         placeholder: Stands for one token.
     """
     pieces: list[str] = []
-    since = 0
-    before: MemoryEntry | None = None
-    for entry in entries:
-        is_first = (
-            before is None
-            or max(entry.weight, before.weight) > 1
-            or entry.first_frame != before.last_frame + 1
-        )
-        since = 0 if is_first else since + 1
-        if time_stride and not since % time_stride:
-            pieces.append(entry.label)
-        pieces.append(placeholder * entry.num_tokens)
-        before = entry
+    for group in _groups(entries, time_stride or 1):
+        if time_stride:
+            pieces.append(_label(group))
+        pieces += [placeholder * entry.num_tokens for entry in group]
     return "".join(pieces)
+
+
+def _groups(entries: tuple[MemoryEntry, ...], size: int) -> Iterator[list[MemoryEntry]]:
+    """Yield neighbours that share a written time, at most `size` of them."""
+    group: list[MemoryEntry] = []
+    for entry in entries:
+        if group and (len(group) == size or not _goes_on(group[-1], entry)):
+            yield group
+            group = []
+        group.append(entry)
+    if group:
+        yield group
+
+
+def _goes_on(before: MemoryEntry, entry: MemoryEntry) -> bool:
+    if before.weight > 1 or entry.weight > 1:
+        return min(before.weight, entry.weight) > 1
+    return entry.first_frame == before.last_frame + 1
+
+
+def _label(group: list[MemoryEntry]) -> str:
+    """Return a group's time: "12.0s:" where it begins with one frame, else "12.0s-19.5s:"."""
+    first, last = group[0], group[-1]
+    if first.weight == 1:
+        return f"{first.start_seconds:.1f}s:"
+    return f"{first.start_seconds:.1f}s-{last.end_seconds:.1f}s:"

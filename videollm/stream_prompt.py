@@ -17,7 +17,7 @@ from videollm.processor import Message, VideoLLMProcessor
 from videollm.prompt_cache import Prompt
 from videollm.prompting import build_messages, check_question
 
-__all__ = ["build_prompt", "check_length", "embed_question", "fit_talk"]
+__all__ = ["build_prompt", "check_length", "embed_question", "fit_talk", "turn_of"]
 
 
 @torch.inference_mode()
@@ -82,6 +82,14 @@ def fit_talk(
             break
         kept = [*turn, *kept]
     return kept
+
+
+def turn_of(question: str, answer: str) -> list[Message]:
+    """Return the two messages of one turn."""
+    return [
+        {"role": "user", "content": question},
+        {"role": "assistant", "content": answer},
+    ]
 
 
 def check_length(

@@ -24,7 +24,7 @@ from videollm.prompting import check_question
 from videollm.runtime import rss_bytes
 from videollm.standing import StandingQuestions
 from videollm.stream_file import load_session, save_session
-from videollm.stream_prompt import build_prompt, check_length, embed_question, fit_talk
+from videollm.stream_prompt import build_prompt, check_length, embed_question, fit_talk, turn_of
 from videollm.stream_record import StreamAnswer, StreamOptions, StreamRecord, StreamStats
 from videollm.visual_stream import VisualStream
 
@@ -65,7 +65,13 @@ class StreamSession:
         self._push_lock, self._llm_lock = threading.Lock(), threading.Lock()
         self._is_answering = False
 
-    def push(self, frames: Tensor, pts_seconds: Sequence[float] | Tensor) -> None:
+    def push(
+        self,
+        frames: Tensor,
+        pts_seconds: Sequence[float] | Tensor,
+        *,
+        others: Sequence["StreamSession"] = (),
+    ) -> None:
         """Look at the next frames; returns when they are in memory, so that it never falls behind.
 
         Standing questions that are due are asked before it returns.
@@ -73,10 +79,12 @@ class StreamSession:
         Args:
             frames: (frames, 3, H, W), uint8, RGB, any number and size from 1 on.
             pts_seconds: Their times, finite, never falling, not before the last push.
+            others: Sessions of the same model that watch the same from the beginning: they are
+                given what is encoded here, and nothing else is pushed to them.
 
         Raises:
-            RequestError: The frames or times make no sense, or another push is running; nothing
-                has changed then.
+            RequestError: The frames, the times or the others make no sense, or another push is
+                running; nothing has changed then.
         """
         if not self._push_lock.acquire(blocking=False):
             raise RequestError(
@@ -84,7 +92,8 @@ class StreamSession:
             )
         try:
             start = time.perf_counter()
-            self._visual.take(self._visual.check(frames, pts_seconds))
+            clip = self._visual.check(frames, pts_seconds)
+            self._visual.take(clip, [other._visual for other in others])
             self._encode_seconds += time.perf_counter() - start
             self._standing.check(self._visual.progress.last_seconds, self._answer_if_free)
         finally:
@@ -235,7 +244,7 @@ class StreamSession:
 
         def keep(text: str) -> None:
             if history is None and self.options.talk_tokens:
-                self._talk += _turn(question, text)
+                self._talk += turn_of(question, text)
                 self._talk = fit_talk(self.processor, self._talk, self.options.talk_tokens)
 
         pieces = stream_prepared(self.model, self.processor, prepare, generation, marks)
@@ -285,10 +294,3 @@ class StreamSession:
     def _require_free(self) -> None:
         if self._is_answering:
             raise RequestError("another answer is still being read: read it to its end or close it")
-
-
-def _turn(question: str, answer: str) -> list[Message]:
-    return [
-        {"role": "user", "content": question},
-        {"role": "assistant", "content": answer},
-    ]

@@ -21,6 +21,9 @@ from videollm.memory_entry import MemoryEntry
 from videollm.model import VideoLLMForConditionalGeneration
 from videollm.processor import VideoLLMProcessor
 
+SHOWN_CLIPS = 3
+"""How many times the frames that a model is usually shown it may be shown of a long stream."""
+
 __all__ = ["Look", "Progress", "VisualStream"]
 
 
@@ -94,6 +97,7 @@ class VisualStream:
             options.budget_tokens,
             options.recent_frames,
             options.policy,
+            shown_tokens=_shown_tokens(model, processor, options),
             bank_mib=options.bank_mib,
             bank_path=options.bank_path,
         )
@@ -126,8 +130,22 @@ class VisualStream:
         return clip
 
     @torch.inference_mode()
-    def take(self, clip: Clip) -> None:
-        """Encode frames and remember them; what was taken in before stays if this fails."""
+    def take(self, clip: Clip, others: Sequence["VisualStream"] = ()) -> None:
+        """Encode frames and remember them; what was taken in before stays if this fails.
+
+        Args:
+            clip: The frames.
+            others: Those of the same model that have seen the same frames and remember these too,
+                without encoding them again.
+
+        Raises:
+            RequestError: One of the others is of another model or has seen other frames.
+        """
+        if any(not self._is_abreast(other) for other in others):
+            raise RequestError(
+                "sessions that share what is encoded are of one model and have seen the same "
+                "frames: push to all of them together from the beginning"
+            )
         tubelet = self._processor.tubelet_size
         for start in range(0, len(clip), self._chunk_frames):
             part = slice(start, start + self._chunk_frames)
@@ -147,9 +165,10 @@ class VisualStream:
                 frames_seen=before.frames_seen + len(new),
                 last_seconds=seconds[-1],
             )
-            with self.lock:
-                self.memory.add(tokens, spans)
-                self.progress = after
+            for one in (self, *others):
+                with one.lock:
+                    one.memory.add(tokens, spans)
+                    one.progress = after
 
     @torch.inference_mode()
     def look(self, query: Callable[[], Tensor]) -> Look:
@@ -159,12 +178,17 @@ class VisualStream:
         at the end of a clip.
 
         Args:
-            query: Returns the question (H,) for a memory that retrieves.
+            query: Returns the question (H,), in the space of the tokens.
         """
-        asked = query() if self.memory.bank is not None else None
+        asked = query()
         with self.lock:
             entries = self.memory.view(asked, self._pending_entry())
             return Look(entries=entries, progress=self.progress)
+
+    def _is_abreast(self, other: "VisualStream") -> bool:
+        mine, its = self.progress, other.progress
+        seen = (mine.frames_seen, mine.last_seconds) == (its.frames_seen, its.last_seconds)
+        return seen and other is not self and other._model is self._model
 
     def _pending_entry(self) -> MemoryEntry | None:
         now = self.progress
@@ -191,3 +215,13 @@ class VisualStream:
         encoder = self._model.vision_model
         features, state = encoder.encode(pixels[None].to(encoder.device), state)
         return self._model.project(features[0]), state
+
+
+def _shown_tokens(
+    model: VideoLLMForConditionalGeneration, processor: VideoLLMProcessor, options: MemoryOptions
+) -> int:
+    """Return how many tokens are shown once not everything fits the budget."""
+    if options.shown_tokens is not None:
+        return options.shown_tokens
+    usual = processor.num_frames // processor.tubelet_size
+    return max(SHOWN_CLIPS * usual, 2 * options.recent_frames) * model.config.tokens_per_frame

@@ -107,7 +107,13 @@ def test_conditions_come_in_one_order_whatever_was_asked(
     paint: TaskSpec, paint_settings: Callable[..., EvalSettings]
 ) -> None:
     settings = paint_settings(baselines=("majority", "blind"))
-    conditions = build_conditions(settings, paint.build(settings), FakeModel(), max_new_tokens=8)
+    conditions = build_conditions(
+        settings,
+        paint.build(settings),
+        FakeModel(),
+        names=settings.conditions,
+        max_new_tokens=8,
+    )
     assert [condition.name for condition in conditions] == ["model", "blind", "majority"]
 
 

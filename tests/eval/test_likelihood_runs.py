@@ -60,6 +60,6 @@ def test_open_questions_have_no_choices_to_compare(paint: TaskSpec) -> None:
     settings = EvalSettings(tasks=("paint",), scoring="likelihood")
     model: Any = FakeModel()
     with pytest.raises(RequestError, match="needs choices: 10 of 10 questions of paint have none"):
-        build_conditions(settings, paint.build(settings), model, max_new_tokens=4)
+        build_conditions(settings, paint.build(settings), model, names=("model",), max_new_tokens=4)
     with pytest.raises(RequestError, match="unknown scoring 'guess'"):
         EvalSettings(scoring="guess")

@@ -120,6 +120,26 @@ def test_retrieve_brings_back_what_is_nearest_the_question() -> None:
     assert len(spread) == len(seen) == 5
 
 
+@every_policy
+def test_once_not_everything_fits_what_is_nearest_the_question_is_shown(policy: str) -> None:
+    memory = VisualMemory(12, 2, policy, shown_tokens=8)
+    needle = torch.zeros(1, 2, WIDTH)
+    needle[..., 0] = 9.0
+    still = torch.zeros(1, 2, WIDTH)
+    still[..., 1] = 1.0
+    seen = [still] * 6
+    memory.add(torch.cat(seen), [(float(second), float(second)) for second in range(6)])
+    assert count_tokens(memory.view(needle[0, 0])) == 12, "everything fits and is shown"
+    memory.add(torch.cat([needle, still, still]), [(6.0, 6.0), (7.0, 7.0), (8.0, 8.0)])
+    shown = memory.view(needle[0, 0])
+    assert count_tokens(shown) <= 8
+    assert [entry.first_frame for entry in shown[-2:]] == [7, 8]
+    assert any(torch.equal(entry.tokens, needle[0]) for entry in shown)
+    evenly = memory.view(None)
+    assert count_tokens(evenly) <= 8
+    assert [entry.first_frame for entry in evenly[-2:]] == [7, 8]
+
+
 def test_a_full_bank_thins_out_evenly() -> None:
     memory = VisualMemory(10, 3, "retrieve", bank_mib=30 * (2 + 1) * WIDTH * 4 / 2**20)
     memory.add(frames(500), [(float(second), float(second)) for second in range(500)])
@@ -181,6 +201,8 @@ def test_times_in_the_prompt_follow_the_spans() -> None:
     assert text((0, 0), (1, 1), (5, 5), (6, 6)) == "0.0s:**5.0s:**"
     assert text((0, 0), (1, 4)) == "0.0s:*1.0s-4.5s:*"
     assert text((0, 3), (4, 4), stride=0) == "**"
+    assert text((0, 3), (4, 6), (7, 9), (10, 10)) == "0.0s-6.5s:**7.0s-9.5s:*10.0s:*"
+    assert text((0, 3), (4, 6), stride=1) == "0.0s-3.5s:*4.0s-6.5s:*"
 
 
 @pytest.mark.parametrize(
@@ -189,6 +211,7 @@ def test_times_in_the_prompt_follow_the_spans() -> None:
         ({"policy": "best"}, "policy is 'best'; it is one of merge, fifo, uniform, retrieve"),
         ({"recent_frames": 0}, "recent_frames is 0; keep at least 1 whole"),
         ({"budget_tokens": 2}, "raise the budget or keep fewer"),
+        ({"shown_tokens": 2}, "shown_tokens is 2; 3 recent frames"),
         ({"bank_mib": 0.0}, "bank_mib is 0.0"),
         ({"bank_path": "bank"}, "only 'retrieve'"),
     ],

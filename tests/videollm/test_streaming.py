@@ -12,6 +12,7 @@ from videollm.clip import Clip
 from videollm.errors import DataError, ModelError, RequestError
 from videollm.stream_record import StreamAnswer
 from videollm.streaming import StreamSession
+from videollm.visual_stream import VisualStream
 
 QUESTION = "What?"
 every_policy = pytest.mark.parametrize("policy", ["merge", "fifo", "uniform", "retrieve"])
@@ -149,10 +150,10 @@ def test_two_answers_or_two_pushes_at_once_are_refused(
     entered, go_on = threading.Event(), threading.Event()
     take = session._visual.take
 
-    def slow(own: Clip) -> None:
+    def slow(own: Clip, others: list[VisualStream]) -> None:
         entered.set()
         go_on.wait()
-        take(own)
+        take(own, others)
 
     monkeypatch.setattr(session._visual, "take", slow)
     worker = threading.Thread(target=pushed, args=(session, clip(8)), kwargs={"start": 4})

@@ -11,10 +11,13 @@ Pictures:              render_frames, uniform_times
 Dense labels:          object_coverage, object_features, object_presence, object_positions,
                        region_labels, FEATURE_WORDS, FEATURE_GROUPS
 Questions:             make_questions, Question, FAMILIES, QUESTION_FAMILIES, WORDINGS
+Long videos:           make_long_video, LongVideo, Needle, needle_questions, HAYSTACKS
 Files:                 write_split, write_clip, SplitSummary
 """
 
 from videollm.toyworld.families import FAMILIES
+from videollm.toyworld.long_videos import HAYSTACKS, LongVideo, Needle, make_long_video
+from videollm.toyworld.needles import NEEDLE_FAMILIES, needle_questions
 from videollm.toyworld.questions import QUESTION_FAMILIES, Question, make_questions
 from videollm.toyworld.render import (
     object_coverage,
@@ -45,19 +48,25 @@ __all__ = [
     "FAMILIES",
     "FEATURE_GROUPS",
     "FEATURE_WORDS",
+    "HAYSTACKS",
     "HELD_OUT_PAIRS",
     "MOTIONS",
+    "NEEDLE_FAMILIES",
     "QUESTION_FAMILIES",
     "SHAPES",
     "SIZES",
     "SPLITS",
     "WORDINGS",
+    "LongVideo",
+    "Needle",
     "Question",
     "Scene",
     "SceneObject",
     "SplitSummary",
+    "make_long_video",
     "make_questions",
     "make_scene",
+    "needle_questions",
     "object_coverage",
     "object_features",
     "object_positions",

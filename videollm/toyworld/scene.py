@@ -7,6 +7,7 @@ the frame's side, x to the right, y down; times in seconds from the start of the
 Legend: O objects, T times, K candidate paths.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,14 @@ from videollm.toyworld.shapes import EXTENTS
 from videollm.toyworld.splits import generator_for, pairs_for
 from videollm.toyworld.vocabulary import HELD_OUT_PAIRS, MOTIONS, RADII, SIZES
 
-__all__ = ["CLIP_SECONDS", "Scene", "SceneObject", "make_scene"]
+__all__ = [
+    "CLIP_SECONDS",
+    "Scene",
+    "SceneObject",
+    "draw_backdrop",
+    "draw_whole_objects",
+    "make_scene",
+]
 
 CLIP_SECONDS = 4.0
 
@@ -124,8 +132,24 @@ def make_scene(split: str, index: int, seed: int = 0) -> Scene:
     """
     rng = generator_for(split, index, seed, _SCENE_STREAM)
     drafts = _draw_drafts(split, rng)
-    background, noise = _draw_backdrop(rng)
+    background, noise = draw_backdrop(rng)
     return Scene(split, index, seed, _place(drafts, rng), background, noise)
+
+
+def draw_whole_objects(
+    pairs: Sequence[tuple[str, str]], rng: np.random.Generator
+) -> tuple[SceneObject, ...]:
+    """Return objects of any size and motion that are there all the time.
+
+    Args:
+        pairs: Their (colour, shape) pairs, at most four.
+        rng: Source of randomness.
+    """
+    drafts = []
+    for pair in pairs:
+        size, motion = SIZES[rng.integers(2)], MOTIONS[rng.integers(len(MOTIONS))]
+        drafts.append(_Draft(pair, size, rng.uniform(*RADII[size]), motion, 0.0, CLIP_SECONDS))
+    return _place(drafts, rng)
 
 
 def _draw_drafts(split: str, rng: np.random.Generator) -> list[_Draft]:
@@ -182,7 +206,7 @@ def _draw_presence(
     return (edge, CLIP_SECONDS) if appears else (0.0, CLIP_SECONDS - edge)
 
 
-def _draw_backdrop(
+def draw_backdrop(
     rng: np.random.Generator,
 ) -> tuple[tuple[tuple[float, float, float], tuple[float, float, float]], float]:
     """Draw a dark background of any hue, and how noisy the sensor is (half have no noise)."""
