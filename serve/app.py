@@ -191,13 +191,16 @@ def _build(
     def load() -> "VideoLLM":
         # imported on the worker thread: the page does not wait for transformers
         from videollm.api import VideoLLM
+        from videollm.serve.answering import warm_up
 
-        return VideoLLM.from_pretrained(
+        model = VideoLLM.from_pretrained(
             options.model,
             adapter=options.adapter,
             quantization=options.quantization,
             device=options.device,
         )
+        warm_up(model)
+        return model
 
     engine = Engine(options.model, load, decode=decoder.load_clip)
     samples = load_samples()

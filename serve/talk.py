@@ -12,7 +12,8 @@ from pathlib import Path
 from videollm.errors import VideoLLMError
 from videollm.serve.engine import Engine
 from videollm.serve.frames import FrameStrip, explain
-from videollm.serve.jobs import Done, Event, Failed, Job, Piece, Question, Seen, Waiting
+from videollm.serve.jobs import Done, Event, Failed, Job, Piece, Seen, Waiting
+from videollm.serve.questions import Question
 from videollm.serve.turns import Notice, Settings, Turn, history
 
 __all__ = ["Session"]
