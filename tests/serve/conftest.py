@@ -13,6 +13,7 @@ from videollm.serve.samples import Sample, load_samples
 from videollm.toyworld import make_scene, render_frames, write_clip
 
 if TYPE_CHECKING:
+    from openai import OpenAI
     from playwright.sync_api import Browser, Page
 
 BROWSER_ARGUMENTS = [
@@ -117,3 +118,38 @@ def page(browser: "Browser", address: str, pace: Pace) -> Iterator["Page"]:
         elsewhere = [url for url in asked if not url.startswith((f"{address}/", "data:", "blob:"))]
         assert asked
         assert elsewhere == []
+
+
+@pytest.fixture(scope="module")
+def fake_pace() -> Pace:
+    return Pace()
+
+
+@pytest.fixture(scope="module")
+def fake(fake_pace: Pace) -> FakeModel:
+    return FakeModel(before_piece=fake_pace)
+
+
+@pytest.fixture(scope="module")
+def engine(fake: FakeModel) -> Engine:
+    return Engine("demo", lambda: fake, max_waiting=2, max_batch=1)  # type: ignore[arg-type, return-value]
+
+
+@pytest.fixture(scope="module")
+def api(engine: Engine, fake_pace: Pace) -> Iterator[str]:
+    pytest.importorskip("gradio", reason="the extra 'serve' is not installed")
+    from tests.serve.api_calls import LIMIT
+    from videollm.serve.web import create_app
+
+    with serving(lambda: create_app(engine, None, max_upload_bytes=LIMIT)) as address:
+        yield address
+        fake_pace.free.set()
+
+
+@pytest.fixture
+def client(api: str, fake_pace: Pace) -> Iterator["OpenAI"]:
+    fake_pace.free.set()
+    from tests.serve.api_calls import connect
+
+    with connect(api) as client:
+        yield client

@@ -95,7 +95,7 @@ class FakeModel:
             "question": question,
             "history": [{**turn, "content": words_of(turn)} for turn in history],
             "system": "".join(
-                one["content"] for one in conversation.messages if one["role"] == "system"
+                words_of(one) for one in conversation.messages if one["role"] == "system"
             ),
             "num_frames": sum(len(clip) for clip in conversation.clips),
             **asdict(conversation.generation),
