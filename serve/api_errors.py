@@ -19,6 +19,7 @@ __all__ = [
     "explain_failure",
     "explain_invalid",
     "explain_refusal",
+    "show_broken",
     "show_error",
     "show_http_error",
 ]
@@ -148,6 +149,12 @@ async def show_http_error(request: Request, error: Exception) -> JSONResponse:
     shown = ApiError(error.status_code, str(error.detail))
     headers = {**shown.headers, **(error.headers or {})}
     return JSONResponse(shown.body, status_code=error.status_code, headers=headers)
+
+
+async def show_broken(request: Request, error: Exception) -> JSONResponse:
+    """Answer where a defect of ours broke the call; the framework logs it."""
+    shown = ApiError(500, "Something broke inside the server: its log has the details.")
+    return JSONResponse(shown.body, status_code=500)
 
 
 ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {

@@ -13,14 +13,15 @@ import gradio as gr
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from videollm.errors import VideoLLMError
 from videollm.serve.addresses import AddressRule
 from videollm.serve.api_chat import chat_router
-from videollm.serve.api_errors import ApiError, show_error, show_http_error
+from videollm.serve.api_errors import ApiError, show_broken, show_error, show_http_error
 from videollm.serve.api_files import files_router
 from videollm.serve.api_info import fallback_router, info_router
 from videollm.serve.api_live import live_router
@@ -50,17 +51,27 @@ the browser, hence the two unsafe words; text from outside is escaped before it 
 
 
 class LocalOnly:
-    """Add the content policy to every response.
+    """Add the content policy to every response, and answer to one's own names alone.
+
+    A page elsewhere can point its own name at this machine; its requests then call us by it.
 
     Args:
         app: What answers the requests.
+        names: What a request may call this server; None is anything.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, names: frozenset[str] | None = None) -> None:
         self.app = app
+        self.names = names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on and its response back, with the header."""
+        if scope["type"] == "http" and self.names is not None:
+            host = _host(Headers(scope=scope).get("host", ""))
+            if host not in self.names:
+                words = f"this server is not called {host}: see --public-names\n"
+                await PlainTextResponse(words, status_code=421)(scope, receive, send)
+                return
 
         async def send_with_policy(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -71,6 +82,12 @@ class LocalOnly:
             await send(message)
 
         await self.app(scope, receive, send_with_policy)
+
+
+def _host(header: str) -> str:
+    """Return the name in a Host header, without the port."""
+    name, _, port = header.rpartition(":")
+    return (name if port.isdigit() and name else header).strip("[]").lower()
 
 
 def build_service(
@@ -96,6 +113,7 @@ def create_app(
     *,
     max_upload_bytes: int = MAX_UPLOAD_BYTES,
     service: Service | None = None,
+    names: frozenset[str] | None = None,
 ) -> FastAPI:
     """Return the app; its engine starts and ends with it.
 
@@ -104,6 +122,7 @@ def create_app(
         samples: Clips to offer; their files become readable for every visitor. None is no page.
         max_upload_bytes: The largest file that may be uploaded.
         service: What the API needs; by default with its usual rules.
+        names: What a request may call this server; None is anything.
     """
     parts = service or build_service(engine, max_upload_bytes=max_upload_bytes)
 
@@ -118,10 +137,11 @@ def create_app(
     app = FastAPI(title="videollm", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.service = parts
     app.add_middleware(BodyLimit, prefix="/v1", max_bytes=max_upload_bytes * 4 // 3 + 2**20)
-    app.add_middleware(LocalOnly)
+    app.add_middleware(LocalOnly, names=names)
     for error in (ApiError, RequestValidationError, VideoLLMError):
         app.add_exception_handler(error, show_error)
     app.add_exception_handler(HTTPException, show_http_error)
+    app.add_exception_handler(Exception, show_broken)
     for router in (chat_router(parts), files_router(parts), live_router(parts), info_router(parts)):
         app.include_router(router)
     app.include_router(fallback_router())
