@@ -18,7 +18,7 @@ from videollm.serve.api_schema import AskRequest, LiveRequest, PushRequest, Stan
 from videollm.serve.api_talk import stop_words, wish_of
 from videollm.serve.frames import explain
 from videollm.serve.jobs import Event, Job
-from videollm.serve.live_sessions import LiveSession
+from videollm.serve.live_session import LiveSession
 from videollm.serve.questions import LiveQuestion
 from videollm.serve.service import Service
 

@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from videollm.errors import RequestError, VideoLLMError
@@ -18,7 +17,7 @@ from videollm.sampling import load_clip
 from videollm.serve.answering import Answerer
 from videollm.serve.frames import FrameStrip, LoadClip, see_frames
 from videollm.serve.jobs import Event, Job
-from videollm.serve.questions import Asked, LiveQuestion
+from videollm.serve.questions import Asked, LiveQuestion, Media
 from videollm.serve.tally import Tally
 from videollm.serve.waiting import FairQueue, StoppingError
 from videollm.video_cache import ClipCache
@@ -123,18 +122,17 @@ class Engine:
         if self._worker.is_alive():
             self._worker.join(timeout_seconds)
 
-    def look(self, video: Path, num_frames: int) -> FrameStrip:
+    def look(self, media: Media) -> FrameStrip:
         """Return the frames that a question would look at, without asking the model.
 
         Args:
-            video: The file.
-            num_frames: Frames to sample evenly, at least 1.
+            media: The file, and which of its frames.
 
         Raises:
             VideoError: The file cannot be read as video.
         """
         with self._decoding:
-            return see_frames(video, num_frames, load=self._clips.load_clip)[0]
+            return see_frames(media, load=self._clips.load_clip)
 
     def check_room(self) -> None:
         """Refuse a question before any work is done for it; `submit` looks again.

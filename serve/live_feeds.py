@@ -9,16 +9,22 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from torch import Tensor
+
 from videollm.live import LiveOptions, LiveStream
-from videollm.streaming import StreamSession
+from videollm.stream_record import StreamStats
 from videollm.video_track import FrameReader
 
 __all__ = ["CameraFeed", "Feed", "OpenVideo", "RecordingFeed"]
 
+Look = Callable[[Tensor, Tensor], None]
 OpenVideo = Callable[[Path], AbstractContextManager[FrameReader]]
 
 CHUNK_FRAMES = 16
 """Frames that are read at once; between chunks the worker decodes for others."""
+
+CAMERA_FRAMES = 2
+"""Frames of a camera that are looked at together."""
 
 
 class Feed(Protocol):
@@ -41,7 +47,8 @@ class RecordingFeed(threading.Thread):
     """Push the frames of a file.
 
     Args:
-        session: Where they go.
+        look: Takes frames and their times.
+        seen: What was seen before.
         path: The file.
         fps: Frames a second, above 0.
         open_video: Opens it.
@@ -51,7 +58,8 @@ class RecordingFeed(threading.Thread):
 
     def __init__(
         self,
-        session: StreamSession,
+        look: Look,
+        seen: StreamStats,
         path: Path,
         fps: float,
         *,
@@ -61,7 +69,8 @@ class RecordingFeed(threading.Thread):
     ) -> None:
         super().__init__(name="videollm-feed", daemon=True)
         self.error: BaseException | None = None
-        self._session = session
+        self._look = look
+        self._seen = seen
         self._path = path
         self._fps = fps
         self._open = open_video
@@ -84,7 +93,7 @@ class RecordingFeed(threading.Thread):
             self.join(10)
 
     def _push_all(self) -> None:
-        seen = self._session.stats()
+        seen = self._seen
         start = seen.seconds_seen + 1 / self._fps if seen.frames_seen else 0.0
         number, count = 0, 1
         while number < count and not self._stopped.is_set():
@@ -97,7 +106,7 @@ class RecordingFeed(threading.Thread):
                 count = 1 if is_still else max(1, round(metadata.duration_seconds * self._fps))
                 numbers = range(number, min(number + CHUNK_FRAMES, count))
                 clip = reader.read([place / self._fps for place in numbers])
-            self._session.push(clip.frames, clip.pts_seconds + start)
+            self._look(clip.frames, clip.pts_seconds + start)
             number = numbers.stop
 
 
@@ -105,7 +114,7 @@ class CameraFeed(threading.Thread):
     """Push what a live source shows, at its own pace.
 
     Args:
-        session: Where it goes.
+        look: Takes frames and their times.
         url: The source; the server reaches it itself, so it must be one that is trusted.
         fps: The most frames a second, above 0.
         is_paused: Frames that come while it is set are not looked at.
@@ -114,21 +123,19 @@ class CameraFeed(threading.Thread):
         VideoError: It cannot be opened.
     """
 
-    def __init__(
-        self, session: StreamSession, url: str, fps: float, *, is_paused: threading.Event
-    ) -> None:
+    def __init__(self, look: Look, url: str, fps: float, *, is_paused: threading.Event) -> None:
         super().__init__(name="videollm-feed", daemon=True)
         self.error: BaseException | None = None
-        self._session = session
+        self._look = look
         self._is_paused = is_paused
         self._stream = LiveStream.open(url, fps, options=LiveOptions())
 
     def run(self) -> None:
         """Push frame after frame."""
         try:
-            for clip in self._stream.clips(self._session.processor.tubelet_size):
+            for clip in self._stream.clips(CAMERA_FRAMES):
                 if not self._is_paused.is_set():
-                    self._session.push(clip.frames, clip.pts_seconds)
+                    self._look(clip.frames, clip.pts_seconds)
         except Exception as error:  # told to whoever looks at the session
             self.error = error
         finally:

@@ -98,6 +98,7 @@ class Question:
         temperature: 0 always takes the likeliest token; higher values vary the answer.
         seed: Which of the varied answers, where temperature is above 0.
         system: The system message; empty is the model's own.
+        fps: Frames a second instead of `num_frames`; 0 is not so.
     """
 
     video: Path
@@ -108,6 +109,7 @@ class Question:
     temperature: float = 0.0
     seed: int = 0
     system: str = ""
+    fps: float = 0.0
 
     stop = ()
     shows_frames = True
@@ -128,7 +130,7 @@ class Question:
     @property
     def media(self) -> tuple[Media, ...]:
         """The video."""
-        return (Media(self.video, self.num_frames),)
+        return (Media(self.video, self.num_frames, self.fps or None),)
 
 
 @dataclass(frozen=True)

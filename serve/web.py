@@ -145,7 +145,7 @@ def create_app(
     for router in (chat_router(parts), files_router(parts), live_router(parts), info_router(parts)):
         app.include_router(router)
     app.include_router(fallback_router())
-    return app if samples is None else _with_page(app, engine, samples, max_upload_bytes)
+    return app if samples is None else _with_page(app, samples, parts)
 
 
 async def _sweep(service: Service) -> None:
@@ -161,15 +161,13 @@ def _close(service: Service) -> None:
     service.store.close()
 
 
-def _with_page(
-    app: FastAPI, engine: Engine, samples: Sequence[Sample], max_upload_bytes: int
-) -> FastAPI:
+def _with_page(app: FastAPI, samples: Sequence[Sample], service: Service) -> FastAPI:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     # Gradio would make a table of all calls so far after each call, for a page that is off here
     os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
     return gr.mount_gradio_app(
         app,
-        build_page(SessionStore(engine), samples, max_upload_bytes=max_upload_bytes),
+        build_page(SessionStore(service.engine), samples, service),
         path="/",
         theme=page_theme(),
         css_paths=[STYLE_SHEET],
@@ -180,6 +178,6 @@ def _with_page(
         enable_monitoring=False,
         mcp_server=False,
         pwa=False,
-        max_file_size=max_upload_bytes,
+        max_file_size=service.store.max_file_bytes,
         allowed_paths=sorted({str(sample.path.parent) for sample in samples}),
     )

@@ -14,7 +14,7 @@ from tests.videollm.test_video_refusals import forged_gif
 from videollm.errors import ModelError, RequestError, VideoError
 from videollm.serve.engine import Engine
 from videollm.serve.jobs import Done, Event, Failed, Job, Piece, Seen, Waiting
-from videollm.serve.questions import Question
+from videollm.serve.questions import Media, Question
 from videollm.video_limits import DecodeLimits
 from videollm.video_worker import DecodeWorker
 
@@ -281,7 +281,7 @@ def test_an_upload_that_goes_beyond_its_limits_fails_alone(
         assert "30 MiB" in failed.message
         assert str(tmp_path) not in failed.message
         with pytest.raises(VideoError, match="30 MiB"):
-            engine.look(tmp_path / "bomb.gif", 2)
+            engine.look(Media(tmp_path / "bomb.gif", 2))
         assert isinstance(ask(engine, clip_path, num_frames=2)[-1], Done)
-        assert len(engine.look(clip_path, 3).pictures) == 3
+        assert len(engine.look(Media(clip_path, 3)).pictures) == 3
         assert decoder.pid != pid
