@@ -141,6 +141,7 @@ def _build(
     engine = Engine(
         options.model,
         load,
+        adapter=options.adapter,
         max_waiting=options.max_waiting,
         max_batch=options.max_batch,
         longest_seconds=options.answer_seconds,

@@ -36,6 +36,7 @@ class Engine:
     Args:
         model_name: How the model is called in messages.
         load: Returns the model; called once, on the worker thread.
+        adapter: How an adapter that is not its own is called.
         max_waiting: Questions that may wait at once, at least 1; one more is refused.
         max_batch: Questions that are answered together at most, at least 1.
         longest_seconds: From a question to the end of its answer, above 0.
@@ -47,12 +48,14 @@ class Engine:
         model_name: str,
         load: Callable[[], "VideoLLM"],
         *,
+        adapter: str | None = None,
         max_waiting: int = 8,
         max_batch: int = 4,
         longest_seconds: float = 600.0,
         decode: LoadClip = load_clip,
     ) -> None:
         self.model_name = model_name
+        self.adapter = adapter
         self.max_waiting = max_waiting
         self.load_error: VideoLLMError | None = None
         self.settled = threading.Event()

@@ -5,9 +5,9 @@ is what the model saw. Keeps no full-size frame itself.
 """
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 from PIL import Image
 from torch import Tensor
@@ -36,11 +36,8 @@ class FrameStrip:
     pictures: tuple[bytes, ...]
 
 
-class LoadClip(Protocol):
-    """Whatever decodes: `videollm.sampling.load_clip`, or that of a `DecodeWorker`."""
-
-    def __call__(self, source: Path, **options: Any) -> Clip:
-        """Return frames of a video; the options are those of `load_clip`."""
+LoadClip = Callable[..., Clip]
+"""Whatever decodes: `videollm.sampling.load_clip`, or that of a `DecodeWorker`."""
 
 
 def see_frames(media: Media, *, load: LoadClip = load_clip) -> FrameStrip:

@@ -66,7 +66,7 @@ class LiveDesk:
             return self._say("")
         try:
             session = self._session(request)
-            picture = torch.from_numpy(np.ascontiguousarray(frame[..., :3])).permute(2, 0, 1)
+            picture = torch.from_numpy(np.array(frame[..., :3])).permute(2, 0, 1)
             seconds = time.time() - session.created
             session.push(picture[None], torch.tensor([seconds], dtype=torch.float64))
         except VideoLLMError as error:

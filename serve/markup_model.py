@@ -31,13 +31,17 @@ def describe(engine: Engine) -> str:
     from videollm.loading import resolve_model
     from videollm.video_backends import choose_backend
 
+    try:
+        source = resolve_model(engine.model_name)
+    except VideoLLMError:
+        source = None
     config, processor = model.config, model.processor
     vision, text = config.vision, config.text
     parameters = sum(one.numel() for one in model.model.parameters())
     rows = [
         ("Model", engine.model_name),
         ("Language model", str(config.text_model or text.model_type)),
-        ("Adapter", ", ".join(getattr(model.model, "peft_config", {})) or "none, or merged"),
+        ("Adapter", engine.adapter or ("its own" if source and source.adapter else "none")),
         ("Parameters", f"{parameters / 1e6:.1f} million"),
         ("Encoder", f"{vision.num_layers} layers {vision.layer_pattern}, {vision.scan_mode}"),
         ("Frames", f"{processor.num_frames} of {vision.image_size} x {vision.image_size} pixels"),
@@ -50,11 +54,7 @@ def describe(engine: Engine) -> str:
     ]
     facts = "".join(f"<tr><th>{escape(a)}</th><td>{escape(str(b))}</td></tr>" for a, b in rows)
     table = f'<table class="facts"><tbody>{facts}</tbody></table>'
-    try:
-        card = resolve_model(engine.model_name).base / "README.md"
-    except VideoLLMError:
-        return table
-    return table + _scores(card)
+    return table if source is None else table + _scores(source.base / "README.md")
 
 
 def _scores(card: Path) -> str:

@@ -41,13 +41,14 @@ MAX_UPLOAD_BYTES = 200 * 2**20
 SWEEP_SECONDS = 30.0
 
 CONTENT_POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob:; "
     "font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; "
     "object-src 'none'; base-uri 'self'"
 )
 """Browsers refuse whatever the page might fetch from elsewhere. Gradio compiles its templates in
-the browser, hence the two unsafe words; text from outside is escaped before it gets there."""
+the browser, hence the two unsafe words and blob, which is what the page itself has made; text from
+outside is escaped before it gets there."""
 
 
 class LocalOnly:

@@ -1,4 +1,4 @@
-"""What the page is made of: transcripts, times, scores, the gauge; all text from outside is text."""
+"""What the page is made of: transcripts, times, scores, a gauge; text from outside stays text."""
 
 import json
 from pathlib import Path
