@@ -25,6 +25,8 @@ BROWSER_ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
 ]
 
 
@@ -66,8 +68,25 @@ def start_engine() -> Iterator[Callable[..., Engine]]:
         engine.close()
 
 
+@pytest.fixture(scope="session")
+def camera_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return pictures of the toy world as the browser's fake camera takes them (y4m)."""
+    import av
+
+    path = tmp_path_factory.mktemp("camera") / "camera.y4m"
+    clip = render_frames(make_scene("val", 3), size=128, num_frames=32)
+    with path.open("wb") as file:
+        file.write(b"YUV4MPEG2 W128 H128 F8:1 Ip A1:1 C420jpeg\n")
+        for frame in clip.frames:
+            picture = av.VideoFrame.from_ndarray(
+                frame.permute(1, 2, 0).contiguous().numpy(), format="rgb24"
+            )
+            file.write(b"FRAME\n" + picture.reformat(format="yuvj420p").to_ndarray().tobytes())
+    return path
+
+
 @pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
+def browser(camera_file: Path) -> Iterator["Browser"]:
     from playwright.sync_api import expect, sync_playwright
 
     from tests.serve.visitor import PATIENCE
@@ -77,8 +96,9 @@ def browser() -> Iterator["Browser"]:
     if program is None:
         pytest.skip("no chromium in PATH: apt-get install chromium")
     expect.set_options(timeout=PATIENCE)
+    arguments = [*BROWSER_ARGUMENTS, f"--use-file-for-fake-video-capture={camera_file}"]
     with sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=program, args=BROWSER_ARGUMENTS)
+        opened = driver.chromium.launch(executable_path=program, args=arguments)
         yield opened
         opened.close()
 
