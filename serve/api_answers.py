@@ -73,7 +73,7 @@ async def _whole(form: "_Form", head: Event | None, events: Events) -> Response:
             raise explain_failure(event)
         elif isinstance(event, Done):
             if event.stopped:
-                raise ApiError(503, "the server is stopping: ask again once it is back")
+                raise _stopping()
             return JSONResponse(form.whole(text.strip(), event))
     return Response(status_code=CLOSED_BY_CLIENT)
 
@@ -95,6 +95,9 @@ async def _stream(
             elif isinstance(event, Failed):
                 yield sse(explain_failure(event).body)
                 yield DONE
+            elif isinstance(event, Done) and event.stopped:
+                yield sse(_stopping().body)
+                yield DONE
             elif isinstance(event, Done):
                 yield sse(form.chunk({}, finish=form.finish(event), counts=usage))
                 if usage:
@@ -110,6 +113,10 @@ async def _after(head: Event | None, events: Events) -> AsyncIterator[Event | No
     if not isinstance(head, Done | Failed):
         async for event in events:
             yield event
+
+
+def _stopping() -> ApiError:
+    return ApiError(503, "the server is stopping: ask again once it is back")
 
 
 class _Form:

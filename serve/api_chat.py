@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Annotated
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from videollm.errors import VideoLLMError
 from videollm.serve.access import Asker, asker_of
@@ -18,6 +18,9 @@ from videollm.serve.service import Service
 
 __all__ = ["chat_router"]
 
+MAX_FETCHES = 16
+"""Requests that fetch their videos at once; slow servers must not hold up everybody else."""
+
 
 def chat_router(service: Service) -> APIRouter:
     """Return the routes.
@@ -26,6 +29,7 @@ def chat_router(service: Service) -> APIRouter:
         service: Answers.
     """
     router = APIRouter(prefix="/v1", tags=["chat"], responses=ERROR_RESPONSES)
+    fetching = CapacityLimiter(MAX_FETCHES)
 
     @router.post("/chat/completions", summary="Answer a chat about videos and pictures")
     async def complete(
@@ -36,8 +40,11 @@ def chat_router(service: Service) -> APIRouter:
         try:
             # before anything is fetched for a question that will not be answered
             service.engine.check_room()
-            chat, files = await run_in_threadpool(
-                read_chat, body, lambda address: service.sources.find(address, asker.owner)
+            chat, files = await to_thread.run_sync(
+                read_chat,
+                body,
+                lambda address: service.sources.find(address, asker.owner),
+                limiter=fetching,
             )
 
             def ask(hear: Callable[[Event], None]) -> Job:

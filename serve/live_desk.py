@@ -1,6 +1,5 @@
 """What happens on the Live tab: one stream for each visitor, watched, asked, saved, restored."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,8 +66,8 @@ class LiveDesk:
         try:
             session = self._session(request)
             picture = torch.from_numpy(np.array(frame[..., :3])).permute(2, 0, 1)
-            seconds = time.time() - session.created
-            session.push(picture[None], torch.tensor([seconds], dtype=torch.float64))
+            seconds = torch.tensor([session.now_seconds()], dtype=torch.float64)
+            session.push(picture[None], seconds)
         except VideoLLMError as error:
             return self._say(explain(error), "error")
         return self._say("")
@@ -171,8 +170,7 @@ class LiveDesk:
             old = self._find(request)
             if old is not None:
                 self._service.live.drop(old)
-            session = self._service.live.adopt(stream, _owner(request))
-            session.created -= stream.stats().seconds_seen
+            self._service.live.adopt(stream, _owner(request))
         except VideoLLMError as error:
             return self._say(explain(error), "error")
         return {self._parts.pause: "Pause", **self._say("Restored.")}

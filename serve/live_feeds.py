@@ -93,8 +93,7 @@ class RecordingFeed(threading.Thread):
             self.join(10)
 
     def _push_all(self) -> None:
-        seen = self._seen
-        start = seen.seconds_seen + 1 / self._fps if seen.frames_seen else 0.0
+        start = _next_seconds(self._seen, self._fps)
         number, count = 0, 1
         while number < count and not self._stopped.is_set():
             if self._is_paused.is_set():
@@ -115,6 +114,7 @@ class CameraFeed(threading.Thread):
 
     Args:
         look: Takes frames and their times.
+        seen: What was seen before.
         url: The source; the server reaches it itself, so it must be one that is trusted.
         fps: The most frames a second, above 0.
         is_paused: Frames that come while it is set are not looked at.
@@ -123,10 +123,13 @@ class CameraFeed(threading.Thread):
         VideoError: It cannot be opened.
     """
 
-    def __init__(self, look: Look, url: str, fps: float, *, is_paused: threading.Event) -> None:
+    def __init__(
+        self, look: Look, seen: StreamStats, url: str, fps: float, *, is_paused: threading.Event
+    ) -> None:
         super().__init__(name="videollm-feed", daemon=True)
         self.error: BaseException | None = None
         self._look = look
+        self._start = _next_seconds(seen, fps)
         self._is_paused = is_paused
         self._stream = LiveStream.open(url, fps, options=LiveOptions())
 
@@ -135,7 +138,7 @@ class CameraFeed(threading.Thread):
         try:
             for clip in self._stream.clips(CAMERA_FRAMES):
                 if not self._is_paused.is_set():
-                    self._look(clip.frames, clip.pts_seconds)
+                    self._look(clip.frames, clip.pts_seconds + self._start)
         except Exception as error:  # told to whoever looks at the session
             self.error = error
         finally:
@@ -146,3 +149,8 @@ class CameraFeed(threading.Thread):
         self._stream.close()
         if self.is_alive():
             self.join(10)
+
+
+def _next_seconds(seen: StreamStats, fps: float) -> float:
+    """Return where the times of another source begin."""
+    return seen.seconds_seen + 1 / fps if seen.frames_seen else 0.0

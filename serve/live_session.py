@@ -23,6 +23,7 @@ __all__ = ["LiveSession"]
 MAX_CHANGES = 200
 MAX_STANDING = 8
 MAX_GAUGE = 240
+STEP_SECONDS = 0.25
 
 
 class LiveSession(Closing):
@@ -47,6 +48,7 @@ class LiveSession(Closing):
         self.gauge: deque[tuple[float, int]] = deque(maxlen=MAX_GAUGE)
         self.standing: dict[str, float] = {}
         self.last_frame: Tensor | None = None
+        self._ahead = 0.0
         self._open = open_video
         self._feed: Feed | None = None
         self._is_paused = threading.Event()
@@ -105,7 +107,9 @@ class LiveSession(Closing):
         """
         from videollm.serve.live_feeds import CameraFeed
 
-        self._begin(lambda: CameraFeed(self.look, url, fps, is_paused=self._is_paused))
+        self._begin(
+            lambda: CameraFeed(self.look, self.stream.stats(), url, fps, is_paused=self._is_paused)
+        )
 
     def push(self, frames: Tensor, pts_seconds: Tensor) -> bool:
         """Look at frames that a visitor's own camera sends.
@@ -129,6 +133,15 @@ class LiveSession(Closing):
             return True
         finally:
             self._lock.release()
+
+    def now_seconds(self) -> float:
+        """Return the time of what happens now, after everything that was seen."""
+        seconds = time.time() - self.created + self._ahead
+        seen = self.stream.stats().seconds_seen
+        if seconds <= seen:  # a recording was watched quicker than it lasts
+            self._ahead += seen - seconds + STEP_SECONDS
+            return seen + STEP_SECONDS
+        return seconds
 
     def look(self, frames: Tensor, pts_seconds: Tensor) -> None:
         """Look at the next frames, whoever brings them."""

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from videollm.closing import Closing
-from videollm.errors import RequestError
 from videollm.serve.live_session import LiveSession
+from videollm.serve.waiting import BusyError
 from videollm.video import VideoReader
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from videollm.streaming import StreamSession
 
 __all__ = ["LiveSessions"]
+
+RETRY_SECONDS = 30
 
 
 class LiveSessions(Closing):
@@ -56,7 +58,8 @@ class LiveSessions(Closing):
             options: Those of `VideoLLM.stream`.
 
         Raises:
-            RequestError: There are too many, or an option makes no sense.
+            BusyError: There are too many.
+            RequestError: An option makes no sense.
         """
         return self.adopt(model.stream(**options), owner)
 
@@ -68,14 +71,15 @@ class LiveSessions(Closing):
             owner: Whose it is.
 
         Raises:
-            RequestError: There are too many.
+            BusyError: There are too many.
         """
         self.expire()
         with self._lock:
             if len(self._sessions) >= self.max_sessions:
-                raise RequestError(
+                raise BusyError(
                     f"{len(self._sessions)} streams are being watched and no more than "
-                    f"{self.max_sessions} fit: close one, or try again later"
+                    f"{self.max_sessions} fit: close one, or try again later",
+                    RETRY_SECONDS,
                 )
             key = f"live-{secrets.token_hex(12)}"
             session = LiveSession(stream, key, owner, open_video=self._open)

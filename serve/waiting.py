@@ -13,19 +13,15 @@ __all__ = ["BusyError", "FairQueue", "StoppingError"]
 
 
 class BusyError(RequestError):
-    """Say that too many are waiting.
+    """Say that there is no room at the moment.
 
     Args:
-        waiting: How many wait.
-        limit: How many may.
+        message: One sentence for the asker.
         retry_after_seconds: When to ask again.
     """
 
-    def __init__(self, waiting: int, limit: int, retry_after_seconds: int) -> None:
-        super().__init__(
-            f"{waiting} questions are already waiting and no more than {limit} fit: ask again in "
-            f"{retry_after_seconds} s"
-        )
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
 
 
@@ -57,7 +53,11 @@ class FairQueue:
         self._forget_ended()
         if len(self._jobs) >= limit:
             wait = max(1, math.ceil(mean_seconds * len(self._jobs) / 2))
-            raise BusyError(len(self._jobs), limit, wait)
+            raise BusyError(
+                f"{len(self._jobs)} questions are already waiting and no more than {limit} fit: "
+                f"ask again in {wait} s",
+                wait,
+            )
 
     def push(self, job: Job) -> None:
         """Add a job.
