@@ -38,6 +38,7 @@ QUESTIONS = (
 )
 MAX_TOKENS = 24
 LEAVING = 0.1
+NO_END = 10**9
 
 
 def make_bodies(folder: Path, num_clips: int = 3) -> list[dict[str, Any]]:
@@ -78,34 +79,39 @@ class Load:
         self.free_seconds: list[float] = []
         self._asked = list(zip(bodies, expected, strict=True))
 
-    async def run(self, clients: int, seconds: float) -> None:
+    async def run(self, clients: int, seconds: float, rounds: int = NO_END) -> None:
         """Let clients ask for a while.
 
         Args:
             clients: How many at once.
             seconds: For how long new questions are asked.
+            rounds: The most questions of a client that are not refused.
         """
         until = time.monotonic() + seconds
         limits = httpx.Limits(max_connections=clients + 2)
         async with httpx.AsyncClient(
             base_url=self.address, timeout=httpx.Timeout(600), limits=limits
         ) as client:
-            tasks = [self._client(client, number, until) for number in range(clients)]
+            tasks = [self._client(client, number, until, rounds) for number in range(clients)]
             await asyncio.gather(*tasks)
 
-    async def _client(self, client: httpx.AsyncClient, number: int, until: float) -> None:
+    async def _client(
+        self, client: httpx.AsyncClient, number: int, until: float, rounds: int
+    ) -> None:
         chance = random.Random(number)
-        while time.monotonic() < until:
+        while time.monotonic() < until and rounds > 0:
+            rounds -= 1
             body, expected = chance.choice(self._asked)
             try:
                 if chance.random() < LEAVING:
-                    await self._leave(client, body)
+                    rounds += not await self._leave(client, body)
                     continue
                 told = await self._ask(client, body, stream=chance.random() < 0.5)
             except httpx.HTTPError as error:
                 self.counts[f"broken: {type(error).__name__}"] += 1
                 continue
             if isinstance(told, float):
+                rounds += 1
                 self.counts["refused"] += 1
                 await asyncio.sleep(min(told, 2.0) * (0.5 + chance.random()))
             elif told == expected:
@@ -135,15 +141,17 @@ class Load:
                     text += json.loads(line[6:])["choices"][0]["delta"].get("content", "")
         return text.strip()
 
-    async def _leave(self, client: httpx.AsyncClient, body: dict[str, Any]) -> None:
+    async def _leave(self, client: httpx.AsyncClient, body: dict[str, Any]) -> bool:
+        """Leave in the middle of an answer; return whether there was one."""
         long = {**body, "max_tokens": 512, "stream": True, "temperature": 1.5, "seed": 1}
         async with client.stream("POST", "/v1/chat/completions", json=long) as answer:
             if answer.status_code == 429:
                 self.counts["refused"] += 1
-                return
+                return False
             async for _ in answer.aiter_lines():
                 break
         self.counts["left"] += 1
+        return True
 
     async def measure_leaving(self, times: int) -> None:
         """Leave alone, some times, and note how soon the engine is free.
@@ -187,7 +195,13 @@ def ask_alone(address: str, bodies: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def run_load(
-    address: str, bodies: Sequence[dict[str, Any]], *, clients: int, seconds: float, warm: float
+    address: str,
+    bodies: Sequence[dict[str, Any]],
+    *,
+    clients: int,
+    seconds: float,
+    warm: float,
+    rounds: int = NO_END,
 ) -> dict[str, Any]:
     """Return what came of many clients.
 
@@ -197,12 +211,13 @@ def run_load(
         clients: How many at once.
         seconds: For how long.
         warm: Seconds of the same before memory is looked at for the first time.
+        rounds: The most questions of a client that are not refused.
     """
     expected = ask_alone(address, bodies)
     load = Load(address, bodies, expected)
-    asyncio.run(Load(address, bodies, expected).run(clients, warm))
+    asyncio.run(Load(address, bodies, expected).run(clients, warm, rounds))
     before = asyncio.run(_settle(address))
-    asyncio.run(load.run(clients, seconds))
+    asyncio.run(load.run(clients, seconds, rounds))
     after = asyncio.run(_settle(address))
     asyncio.run(load.measure_leaving(5))
     return {
