@@ -22,6 +22,8 @@ from playwright.sync_api import Browser, Page, expect  # noqa: E402
 from tests.serve.visitor import SECONDS, ask, choose, enter, expect_answer  # noqa: E402
 from videollm import VideoLLM  # noqa: E402
 
+STANDING = "#standing textarea, #standing input"
+
 
 @pytest.fixture(scope="module")
 def live_address(tiny_llm: Path, samples: list[Sample]) -> Iterator[str]:
@@ -62,8 +64,8 @@ def test_the_live_tab_answers_about_a_camera(browser: Browser, live_address: str
         start_camera(page)
         ask_live(page, "what is there?")
         expect_live_answer(page, 1)
-        page.fill("#standing textarea", "is it red?")
-        page.press("#standing textarea", "Enter")
+        page.fill(STANDING, "is it red?")
+        page.press(STANDING, "Enter")
         expect(page.locator("#changes")).to_contain_text("is it red?")
         expect(page.locator("#changes .heard li")).not_to_have_count(0)
         page.click("#live-pause")
@@ -143,8 +145,8 @@ def test_screenshot_of_the_live_tab(browser: Browser, samples: list[Sample]) -> 
         with browser.new_context(**options) as visitor:
             page = enter(visitor, address)
             start_camera(page)
-            page.fill("#standing textarea", "Is there a circle?")
-            page.press("#standing textarea", "Enter")
+            page.fill(STANDING, "Is there a circle?")
+            page.press(STANDING, "Enter")
             for number, text in enumerate(("How many shapes are there?", "What moves?"), start=1):
                 page.wait_for_timeout(3 * SECONDS)
                 ask_live(page, text)
