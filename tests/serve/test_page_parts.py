@@ -76,3 +76,10 @@ def test_the_scores_of_a_card_become_a_table() -> None:
     assert score_table("# A\n\nno scores\n") == ""
     demo = Path(__file__).parents[2] / "checkpoints" / "demo" / "README.md"
     assert "<td>all</td>" in score_table(demo.read_text())
+
+
+def test_the_last_question_is_taken_back(session: Session) -> None:
+    assert session.take_back() == "and?"
+    assert [turn.question for turn in session.turns] == ["what *moves*?"]
+    assert session.take_back() == "what *moves*?"
+    assert session.take_back() == ""
