@@ -219,11 +219,12 @@ def run_load(
     before = asyncio.run(_settle(address))
     asyncio.run(load.run(clients, seconds, rounds))
     after = asyncio.run(_settle(address))
+    counts = dict(sorted(load.counts.items()))
     asyncio.run(load.measure_leaving(5))
     return {
         "clients": clients,
         "seconds": seconds,
-        "counts": dict(sorted(load.counts.items())),
+        "counts": counts,
         "wrong": load.wrong[:5],
         "resident_mib_before": round(before / 2**20, 1),
         "resident_mib_after": round(after / 2**20, 1),
