@@ -43,7 +43,7 @@ def lay_out_live() -> LiveParts:
                 restore = gr.UploadButton(
                     "Restore", size="sm", file_types=[".safetensors"], elem_id="live-restore"
                 )
-                end = gr.Button("End", size="sm", elem_id="live-end")
+                end = gr.Button("Start over", size="sm", elem_id="live-end")
             saved = gr.File(label="The saved stream", visible=False, elem_id="live-saved")
         with gr.Column(scale=6, min_width=320):
             chat = gr.Chatbot(

@@ -73,7 +73,8 @@ def test_the_live_tab_answers_about_a_camera(browser: Browser, live_address: str
         page.click("#live-save")
         expect(page.locator("#live-saved")).to_contain_text("stream")
         page.click("#live-end")
-        expect(page.locator("#gauge")).to_contain_text("Nothing is watched")
+        expect(page.locator("#live-chat [data-testid='bot']")).to_have_count(0)
+        expect(page.locator("#live-pause")).to_have_text("Pause")
 
 
 def test_the_model_tab_says_what_answers(browser: Browser, live_address: str) -> None:
