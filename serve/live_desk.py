@@ -178,7 +178,11 @@ class LiveDesk:
     def end(self, request: gr.Request) -> Updates:
         """Forget what was seen; a camera that is on begins another stream."""
         self.leave(request)
-        return {self._parts.chat: [], self._parts.pause: "Pause", **self._say("What was seen is forgotten.")}
+        return {
+            self._parts.chat: [],
+            self._parts.pause: "Pause",
+            **self._say("What was seen is forgotten."),
+        }
 
     def leave(self, request: gr.Request) -> None:
         """Forget the stream of a visitor who closed the page."""
