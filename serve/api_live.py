@@ -61,22 +61,6 @@ def live_router(service: Service) -> APIRouter:
             raise explain_refusal(error, "url") from None
         return _shown(session)
 
-    @router.post("/{live_id}/ask", summary="Ask about what was seen until now")
-    async def ask(live_id: str, body: AskRequest, request: Request, asker: Who) -> Response:
-        session = _find(service, live_id, asker)
-        question = LiveQuestion(session.stream, body.question, wish_of(body), stop_words(body))
-
-        def put(hear: Callable[[Event], None]) -> Job:
-            return service.engine.submit(question, asker=asker.name, hear=hear)
-
-        try:
-            hearing = Hearing(request, put)
-        except VideoLLMError as error:
-            raise explain_refusal(error, "question") from None
-        return await answer_response(
-            hearing, service.model_id, stream=bool(body.stream), usage=False, hold=nullcontext()
-        )
-
     @router.post("/{live_id}/standing", summary="Ask a question again and again")
     async def stand(live_id: str, body: StandRequest, asker: Who) -> dict[str, Any]:
         session = _find(service, live_id, asker)
@@ -95,7 +79,26 @@ def live_router(service: Service) -> APIRouter:
         await run_in_threadpool(service.live.drop, session)
         return {"id": live_id, "object": "live", "deleted": True}
 
+    _add_questions(router, service)
     return router
+
+
+def _add_questions(router: APIRouter, service: Service) -> None:
+    @router.post("/{live_id}/ask", summary="Ask about what was seen until now")
+    async def ask(live_id: str, body: AskRequest, request: Request, asker: Who) -> Response:
+        session = _find(service, live_id, asker)
+        question = LiveQuestion(session.stream, body.question, wish_of(body), stop_words(body))
+
+        def put(hear: Callable[[Event], None]) -> Job:
+            return service.engine.submit(question, asker=asker.name, hear=hear)
+
+        try:
+            hearing = Hearing(request, put)
+        except VideoLLMError as error:
+            raise explain_refusal(error, "question") from None
+        return await answer_response(
+            hearing, service.model_id, stream=bool(body.stream), usage=False, hold=nullcontext()
+        )
 
 
 def watch(service: Service, session: LiveSession, url: str, fps: float) -> None:

@@ -17,83 +17,79 @@ def lay_out_live() -> LiveParts:
     """Return the parts of the tab, laid out."""
     with gr.Row(elem_id="live-columns"):
         with gr.Column(scale=5, min_width=320):
-            camera = gr.Image(
-                label="Your camera",
-                sources=["webcam"],
-                streaming=True,
-                type="numpy",
-                height=300,
-                buttons=[],
-                elem_id="camera",
-            )
-            with gr.Row():
-                address = gr.Textbox(
-                    label="Or an address",
-                    placeholder="https://... or rtsp://...",
-                    max_lines=1,
-                    max_length=2000,
-                    elem_id="live-address",
-                    submit_btn=True,
-                )
-            view = gr.HTML("", elem_id="live-view")
-            gauge = gr.HTML(markup_live.gauge(None, ()), elem_id="gauge")
-            with gr.Row(elem_id="live-tools"):
-                pause = gr.Button("Pause", size="sm", elem_id="live-pause")
-                save = gr.Button("Save", size="sm", elem_id="live-save")
-                restore = gr.UploadButton(
-                    "Restore", size="sm", file_types=[".safetensors"], elem_id="live-restore"
-                )
-                end = gr.Button("Start over", size="sm", elem_id="live-end")
-            saved = gr.File(label="The saved stream", visible=False, elem_id="live-saved")
+            seen = _stream_parts()
         with gr.Column(scale=6, min_width=320):
-            chat = gr.Chatbot(
-                show_label=False,
-                height=330,
-                buttons=[],
-                feedback_options=None,
-                render_markdown=False,
-                placeholder="Watch something, then ask at any moment.",
-                elem_id="live-chat",
-            )
-            notice = gr.HTML("", elem_id="live-notice")
-            question = gr.Textbox(
-                show_label=False,
-                label="Question about the stream",
-                placeholder="Ask about what was seen until now",
-                submit_btn=True,
-                max_length=2000,
-                elem_id="live-question",
-            )
-            with gr.Row():
-                standing = gr.Textbox(
-                    label="Ask again and again, and tell when the answer changes",
-                    placeholder="Is anybody there?",
-                    max_lines=1,
-                    max_length=500,
-                    elem_id="standing",
-                    scale=4,
-                    submit_btn=True,
-                )
-                every = gr.Number(5, minimum=0.5, maximum=3600, label="Seconds", scale=1)
-            changes = gr.HTML("", elem_id="changes", js_on_load=markup_live.CHOOSE_SCRIPT)
-    return LiveParts(
-        camera=camera,
-        address=address,
-        view=view,
-        gauge=gauge,
-        pause=pause,
-        save=save,
-        restore=restore,
-        end=end,
-        saved=saved,
-        chat=chat,
-        notice=notice,
-        question=question,
-        standing=standing,
-        every=every,
-        changes=changes,
-        timer=gr.Timer(1.0),
+            asked = _question_parts()
+    return LiveParts(timer=gr.Timer(1.0), **seen, **asked)
+
+
+def _stream_parts() -> dict[str, Any]:
+    camera = gr.Image(
+        label="Your camera",
+        sources=["webcam"],
+        streaming=True,
+        type="numpy",
+        height=300,
+        buttons=[],
+        elem_id="camera",
     )
+    address = gr.Textbox(
+        label="Or an address",
+        placeholder="https://... or rtsp://...",
+        max_lines=1,
+        max_length=2000,
+        elem_id="live-address",
+        submit_btn=True,
+    )
+    view = gr.HTML("", elem_id="live-view")
+    gauge = gr.HTML(markup_live.gauge(None, ()), elem_id="gauge")
+    with gr.Row(elem_id="live-tools"):
+        tools = {
+            "pause": gr.Button("Pause", size="sm", elem_id="live-pause"),
+            "save": gr.Button("Save", size="sm", elem_id="live-save"),
+            "restore": gr.UploadButton(
+                "Restore", size="sm", file_types=[".safetensors"], elem_id="live-restore"
+            ),
+            "end": gr.Button("Start over", size="sm", elem_id="live-end"),
+        }
+    saved = gr.File(label="The saved stream", visible=False, elem_id="live-saved")
+    parts = {"camera": camera, "address": address, "view": view, "gauge": gauge, "saved": saved}
+    return {**parts, **tools}
+
+
+def _question_parts() -> dict[str, Any]:
+    chat = gr.Chatbot(
+        show_label=False,
+        height=330,
+        buttons=[],
+        feedback_options=None,
+        render_markdown=False,
+        placeholder="Watch something, then ask at any moment.",
+        elem_id="live-chat",
+    )
+    notice = gr.HTML("", elem_id="live-notice")
+    question = gr.Textbox(
+        show_label=False,
+        label="Question about the stream",
+        placeholder="Ask about what was seen until now",
+        submit_btn=True,
+        max_length=2000,
+        elem_id="live-question",
+    )
+    with gr.Row():
+        standing = gr.Textbox(
+            label="Ask again and again, and tell when the answer changes",
+            placeholder="Is anybody there?",
+            max_lines=1,
+            max_length=500,
+            elem_id="standing",
+            scale=4,
+            submit_btn=True,
+        )
+        every = gr.Number(5, minimum=0.5, maximum=3600, label="Seconds", scale=1)
+    changes = gr.HTML("", elem_id="changes", js_on_load=markup_live.CHOOSE_SCRIPT)
+    parts = {"chat": chat, "notice": notice, "question": question}
+    return {**parts, "standing": standing, "every": every, "changes": changes}
 
 
 def connect_live(page: gr.Blocks, parts: LiveParts, desk: LiveDesk) -> None:
