@@ -124,7 +124,8 @@ def main() -> None:
     }
     print(json.dumps(record, indent=2))
     if options.output is not None:
-        words = ["benchmarks.serve_latency", "--output", "benchmarks/results"]
+        words = ["benchmarks.serve_latency", "--repeats", str(options.repeats)]
+        words += ["--output", "benchmarks/results"]
         save(options.output, "serve_latency", record, words)
 
 
