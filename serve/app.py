@@ -21,22 +21,19 @@ from typing import TYPE_CHECKING
 
 from videollm import runtime
 from videollm.errors import RequestError, VideoLLMError
-from videollm.video_limits import DecodeLimits
+from videollm.serve.options import decode_limits, read_options
 
 if TYPE_CHECKING:
     import uvicorn
 
     from videollm.api import VideoLLM
     from videollm.serve.engine import Engine
+    from videollm.serve.service import Service
     from videollm.video_worker import DecodeWorker
 
 __all__ = ["main"]
 
-EXAMPLE = """example:
-  videollm serve --model demo --port 7860
-
-Opens the chat page on this machine only. --host 0.0.0.0 lets the network in; there is no
-password, so do that behind a proxy that asks for one."""
+LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,75 +45,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 after an interrupt, 2 after a mistake of the user, which is printed as one line.
     """
-    options = _parser().parse_args(argv)
-    runtime.configure_logging(options.verbose)
     try:
+        options = read_options(argv)
+        runtime.configure_logging(options.verbose)
         _serve(options)
     except VideoLLMError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="videollm serve",
-        description="Open the chat page: choose a video, ask about it.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--model", default="demo", help="name or folder of a model (default: demo)")
-    parser.add_argument("--adapter", help="folder of a LoRA adapter to put onto it")
-    parser.add_argument("--quantization", help="nf4 (4 bits) or int8, of the LLM (default: none)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
-    parser.add_argument("--host", default="127.0.0.1", help="address (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=7860, help="0 takes a free one (default: 7860)")
-    parser.add_argument(
-        "--open",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="open the page in a browser (default: where there is a desktop)",
-    )
-    parser.add_argument(
-        "--share",
-        action="store_true",
-        help="make a public link through Gradio's servers: videos and questions pass them",
-    )
-    parser.add_argument("--verbose", action="store_true", help="say more on the terminal")
-    _add_limits(parser)
-    return parser
-
-
-def _add_limits(parser: argparse.ArgumentParser) -> None:
-    usual = DecodeLimits()
-    limits = parser.add_argument_group("what an uploaded video may cost, or it is refused")
-    for option, value, words in (
-        ("--open-seconds", usual.open_seconds, "time to find out what it is"),
-        ("--decode-seconds", usual.decode_seconds, "time to decode the frames of a question"),
-        ("--decode-memory-mib", usual.memory_bytes / 2**20, "memory for that"),
-        ("--max-video-mib", usual.max_source_bytes / 2**20, "size of the file"),
-        ("--max-megapixels", usual.max_pixels / 1e6, "size of a frame"),
-    ):
-        limits.add_argument(
-            option, type=_amount, default=value, help=f"{words} (default: {value:.4g})"
-        )
-
-
-def _amount(text: str) -> float:
-    amount = float(text)
-    if not 0 < amount < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0 and finite")
-    return amount
-
-
-def _limits(options: argparse.Namespace) -> DecodeLimits:
-    return DecodeLimits(
-        open_seconds=options.open_seconds,
-        decode_seconds=options.decode_seconds,
-        memory_bytes=math.ceil(options.decode_memory_mib * 2**20),
-        max_source_bytes=math.ceil(options.max_video_mib * 2**20),
-        max_pixels=max(round(options.max_megapixels * 1e6), 1),
-    )
 
 
 def _serve(options: argparse.Namespace) -> None:
@@ -140,7 +76,7 @@ def _serve(options: argparse.Namespace) -> None:
 
     with (
         _take_port(options.host, options.port) as listener,
-        DecodeWorker(_limits(options)) as decoder,
+        DecodeWorker(decode_limits(options)) as decoder,
     ):
         port = listener.getsockname()[1]
         server, engine = _build(options, decoder)
@@ -191,25 +127,83 @@ def _build(
     def load() -> "VideoLLM":
         # imported on the worker thread: the page does not wait for transformers
         from videollm.api import VideoLLM
+        from videollm.serve.answering import warm_up
 
-        return VideoLLM.from_pretrained(
+        model = VideoLLM.from_pretrained(
             options.model,
             adapter=options.adapter,
             quantization=options.quantization,
             device=options.device,
         )
+        warm_up(model)
+        return model
 
-    engine = Engine(options.model, load, decode=decoder.load_clip)
-    samples = load_samples()
+    engine = Engine(
+        options.model,
+        load,
+        adapter=options.adapter,
+        max_waiting=options.max_waiting,
+        max_batch=options.max_batch,
+        longest_seconds=options.answer_seconds,
+        decode=decoder.load_clip,
+    )
+    service = _service(options, engine, decoder)
+    samples = load_samples() if options.page else None
+    names = _names(options)
     config = uvicorn.Config(
-        lambda: create_app(engine, samples),
+        lambda: create_app(
+            engine,
+            samples,
+            max_upload_bytes=service.store.max_file_bytes,
+            service=service,
+            names=names,
+        ),
         factory=True,  # builds it on the server's event loop; Gradio leaves loops open elsewhere
         log_level="debug" if options.verbose else "warning",
         access_log=options.verbose,
         ws="none",
-        timeout_graceful_shutdown=3,  # open pages hold a connection for ever
+        timeout_graceful_shutdown=math.ceil(options.grace_seconds),  # open pages stay connected
     )
     return uvicorn.Server(config), engine
+
+
+def _service(options: argparse.Namespace, engine: "Engine", decoder: "DecodeWorker") -> "Service":
+    from videollm.serve.addresses import AddressRule
+    from videollm.serve.live_sessions import LiveSessions
+    from videollm.serve.media_sources import MediaSources
+    from videollm.serve.media_store import MediaStore
+    from videollm.serve.service import Keys, Service
+
+    folders = [Path(folder).absolute() for folder in options.allowed_media]
+    for folder in folders:
+        if not folder.is_dir():
+            raise RequestError(f"--allowed-media {folder}: is no folder: make it, or leave it out")
+    store = MediaStore(
+        max_file_bytes=math.ceil(options.max_upload_mib * 2**20),
+        max_bytes=math.ceil(options.store_mib * 2**20),
+        keep_seconds=options.keep_seconds,
+    )
+    sources = MediaSources(
+        store=store,
+        rule=AddressRule(frozenset(options.allowed_hosts)),
+        folders=folders,
+        fetch_seconds=options.fetch_seconds,
+    )
+    live = LiveSessions(
+        open_video=decoder.open,
+        max_sessions=options.max_live,
+        idle_seconds=options.live_idle_seconds,
+    )
+    keys = Keys(options.api_keys)
+    return Service(engine=engine, store=store, sources=sources, live=live, keys=keys)
+
+
+def _names(options: argparse.Namespace) -> frozenset[str] | None:
+    """Return the names that a request may call this server by; None is any."""
+    is_local = options.host in LOCAL_NAMES
+    if options.share or not (is_local or options.public_names):
+        return None
+    return frozenset({*options.public_names, *LOCAL_NAMES})
 
 
 def _stop_without_model(engine: "Engine", server: "uvicorn.Server") -> None:
@@ -229,9 +223,12 @@ def _announce(server: "uvicorn.Server", port: int, options: argparse.Namespace) 
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     address = f"http://{shown}:{port}"
     print(f"videollm is at {address} (stop it with Ctrl+C)", flush=True)
+    if host not in LOCAL_NAMES and not options.api_keys:
+        words = "everybody who reaches this machine may use it: see --api-keys and docs/serving.md"
+        print(words, file=sys.stderr, flush=True)
     if options.share:
         _make_public(port)
-    if options.open or (options.open is None and _has_desktop()):
+    if options.page and (options.open or (options.open is None and _has_desktop())):
         webbrowser.open(address)
 
 

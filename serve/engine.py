@@ -1,29 +1,31 @@
-"""One model behind a queue: questions go in, streamed answers come out, one at a time.
+"""One model behind a queue: questions go in, streamed answers come out.
 
-A single worker thread loads the model and then answers jobs in the order they came, so two
-users' answers cannot mix. A bounded cache holds the clips of the last questions. Nothing here knows
-about web pages or sessions, and no request is batched with another.
+A single worker thread loads the model and then answers jobs, fairly among askers; questions that
+wait together and are to be answered greedily go through the model together, each with its own
+listener, so answers cannot mix. A bounded cache holds the clips of the last questions. Nothing here
+knows about web pages or sessions.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from videollm.clip import Clip
 from videollm.errors import RequestError, VideoLLMError
 from videollm.sampling import load_clip
-from videollm.serve.frames import FrameStrip, LoadClip, explain, see_frames
-from videollm.serve.jobs import Done, Failed, Job, Piece, Question, Seen
+from videollm.serve.answering import Answerer
+from videollm.serve.frames import FrameStrip, LoadClip, see_frames
+from videollm.serve.jobs import Event, Job
+from videollm.serve.questions import Asked, LiveQuestion, Media
+from videollm.serve.tally import Tally
+from videollm.serve.waiting import FairQueue, StoppingError
 from videollm.video_cache import ClipCache
 
 if TYPE_CHECKING:
-    from videollm.api import Answer, AnswerStream, VideoLLM
+    from videollm.api import VideoLLM
 
-__all__ = ["Engine", "answer_job"]
+__all__ = ["Engine"]
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +36,10 @@ class Engine:
     Args:
         model_name: How the model is called in messages.
         load: Returns the model; called once, on the worker thread.
+        adapter: How an adapter that is not its own is called.
         max_waiting: Questions that may wait at once, at least 1; one more is refused.
+        max_batch: Questions that are answered together at most, at least 1.
+        longest_seconds: From a question to the end of its answer, above 0.
         decode: Reads the videos; what strangers upload belongs into a `DecodeWorker`.
     """
 
@@ -43,17 +48,24 @@ class Engine:
         model_name: str,
         load: Callable[[], "VideoLLM"],
         *,
+        adapter: str | None = None,
         max_waiting: int = 8,
+        max_batch: int = 4,
+        longest_seconds: float = 600.0,
         decode: LoadClip = load_clip,
     ) -> None:
         self.model_name = model_name
+        self.adapter = adapter
         self.max_waiting = max_waiting
         self.load_error: VideoLLMError | None = None
         self.settled = threading.Event()
+        self.tally = Tally()
         self._load = load
+        self._max_batch = max_batch
+        self._longest_seconds = longest_seconds
         self._model: VideoLLM | None = None
-        self._waiting: list[Job] = []
-        self._running: Job | None = None
+        self._queue = FairQueue()
+        self._running: list[Job] = []
         self._changed = threading.Condition()
         self._decoding = threading.Lock()
         self._clips = ClipCache(load=decode)
@@ -72,6 +84,28 @@ class Engine:
         """Return where the model runs, or nothing before it is loaded."""
         return "" if self._model is None else str(self._model.device)
 
+    @property
+    def model(self) -> "VideoLLM":
+        """Return the model.
+
+        Raises:
+            VideoLLMError: It is not loaded yet, or cannot be.
+        """
+        if self._model is not None:
+            return self._model
+        raise self.load_error or RequestError("the model is still loading: try again in a moment")
+
+    @property
+    def num_waiting(self) -> int:
+        """Return how many questions wait."""
+        with self._changed:
+            return len(self._queue)
+
+    @property
+    def num_running(self) -> int:
+        """Return how many questions are being answered."""
+        return len(self._running)
+
     def start(self) -> None:
         """Begin to load the model in the background; questions may be asked at once."""
         self._worker.start()
@@ -84,31 +118,43 @@ class Engine:
         """
         with self._changed:
             self._closing = True
-            jobs = [*self._waiting, *([self._running] if self._running else [])]
+            jobs = [*self._queue.jobs(), *self._running]
             self._changed.notify_all()
         for job in jobs:
             job.stop()
         if self._worker.is_alive():
             self._worker.join(timeout_seconds)
 
-    def look(self, video: Path, num_frames: int) -> FrameStrip:
+    def look(self, media: Media) -> FrameStrip:
         """Return the frames that a question would look at, without asking the model.
 
         Args:
-            video: The file.
-            num_frames: Frames to sample evenly, at least 1.
+            media: The file, and which of its frames.
 
         Raises:
             VideoError: The file cannot be read as video.
         """
         with self._decoding:
-            return see_frames(video, num_frames, load=self._clips.load_clip)[0]
+            return see_frames(media, load=self._clips.load_clip)
 
-    def submit(self, question: Question) -> Job:
+    def check_room(self) -> None:
+        """Refuse a question before any work is done for it; `submit` looks again.
+
+        Raises:
+            RequestError: Too many are waiting, or the engine is closing.
+        """
+        with self._changed:
+            self._check_room()
+
+    def submit(
+        self, question: Asked, *, asker: str = "", hear: Callable[[Event], None] | None = None
+    ) -> Job:
         """Put a question in the queue.
 
         Args:
             question: What to answer.
+            asker: Who asks; the queue is fair among askers.
+            hear: Is given the events, on another thread, instead of whoever iterates the job.
 
         Returns:
             The job; iterate it for the answer.
@@ -118,27 +164,34 @@ class Engine:
         """
         if not question.text.strip():
             raise RequestError("the question is empty: type what you want to know")
-        job = Job(question, self._reason)
+        job = Job(
+            question,
+            self._reason,
+            asker=asker,
+            longest_seconds=self._longest_seconds,
+            hear=hear,
+            watch=self.tally.watch(),
+        )
         with self._changed:
-            if self._closing:
-                raise RequestError("the server is stopping: ask again once it is back")
-            self._waiting = [other for other in self._waiting if not other.ended]
-            if len(self._waiting) >= self.max_waiting:
-                raise RequestError(
-                    f"{len(self._waiting)} questions are already waiting and no more than "
-                    f"{self.max_waiting} fit: ask again in a few seconds"
-                )
-            self._waiting.append(job)
+            self._check_room()
+            self._queue.push(job)
             self._changed.notify_all()
         return job
 
+    def _check_room(self) -> None:
+        if self._closing:
+            raise StoppingError("the server is stopping: ask again once it is back")
+        try:
+            self._queue.check_room(self.max_waiting, self.tally.mean_seconds)
+        except RequestError:
+            self.tally.refuse()
+            raise
+
     def _reason(self, job: Job) -> str | None:
         with self._changed:
-            if job is self._running:
+            if job in self._running:
                 return None
-            ahead = [other for other in self._waiting if not other.ended]
-            ahead_count = ahead.index(job) if job in ahead else 0
-            ahead_count += self._running is not None
+            ahead_count = self._queue.num_ahead(job) + len(self._running)
         if self.status == "loading":
             return "The model is still loading: your question is answered as soon as it is ready."
         if ahead_count == 0:
@@ -147,10 +200,13 @@ class Engine:
 
     def _work(self) -> None:
         self._load_model()
-        while (job := self._next_job()) is not None:
-            self._answer(job)
+        answerer = Answerer(self._model, self.load_error, self._clips, self._decoding)
+        while jobs := self._next_jobs():
+            start = time.monotonic()
+            answerer.answer(jobs)
+            self.tally.count_busy(time.monotonic() - start)
             with self._changed:
-                self._running = None
+                self._running = []
 
     def _load_model(self) -> None:
         start = time.monotonic()
@@ -168,74 +224,20 @@ class Engine:
         finally:
             self.settled.set()
 
-    def _next_job(self) -> Job | None:
+    def _next_jobs(self) -> list[Job]:
         with self._changed:
             while not self._closing:
-                self._waiting = [job for job in self._waiting if not job.ended]
-                if self._waiting:
-                    self._running = self._waiting.pop(0)
+                self._running = self._queue.take(self._max_batch, _go_together)
+                if self._running:
                     return self._running
                 self._changed.wait()
-        return None
-
-    def _answer(self, job: Job) -> None:
-        if self._model is None:
-            job.emit(Failed(str(self.load_error)))
-            return
-        try:
-            with self._decoding:
-                question = job.question
-                strip, clip = see_frames(
-                    question.video, question.num_frames, load=self._clips.load_clip
-                )
-            if job.emit(Seen(strip)):
-                answer_job(self._model, job, clip)
-        except VideoLLMError as error:
-            job.emit(Failed(explain(error)))
-        except Exception:  # one broken answer must not take the server down
-            logger.exception("an answer broke")
-            job.emit(Failed("Something broke inside the server: its log has the details."))
+        return []
 
 
-def answer_job(model: "VideoLLM", job: Job, clip: Clip) -> None:
-    """Let the model answer one job on the calling thread.
-
-    Args:
-        model: Asked for a stream of pieces.
-        job: Receives the pieces and the end; looked at after every piece.
-        clip: The frames of its video.
-
-    Raises:
-        VideoLLMError: The model refuses the question.
-    """
-    question = job.question
-    stream = model.chat(
-        clip,
-        question.text,
-        history=[dict(turn) for turn in question.history],
-        stream=True,
-        max_new_tokens=question.max_new_tokens,
-        temperature=question.temperature,
-        seed=question.seed,
-    )
-    pieces = cast("AnswerStream[Answer]", stream)
-    text = ""
-    # closing ends the generation behind the iterator before the next question begins
-    with closing(pieces):
-        for piece in pieces:
-            text += piece
-            if not job.emit(Piece(piece)):
-                return
-    answer = pieces.answer
-    assert answer is not None  # an exhausted stream always has one
-    job.emit(
-        Done(
-            frames=len(answer.frames),
-            visual_tokens=answer.visual_tokens,
-            answer_tokens=len(
-                model.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
-            ),
-            first_token_seconds=answer.timings["first_token"],
-            total_seconds=answer.timings["total"],
-        )
+def _go_together(first: Job, other: Job) -> bool:
+    """Return whether two questions may be answered at once: drawn words depend on being alone."""
+    questions = (first.question, other.question)
+    return all(
+        not isinstance(question, LiveQuestion) and question.wish.temperature == 0
+        for question in questions
     )

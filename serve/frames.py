@@ -5,18 +5,19 @@ is what the model saw. Keeps no full-size frame itself.
 """
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from PIL import Image
 from torch import Tensor
 
 from videollm.clip import Clip
 from videollm.errors import VideoError, VideoLLMError
-from videollm.sampling import load_clip
+from videollm.sampling import DEFAULT_NUM_FRAMES, load_clip
+from videollm.serve.questions import Media
 
-__all__ = ["FrameStrip", "LoadClip", "explain", "make_strip", "see_frames"]
+__all__ = ["FrameStrip", "LoadClip", "encode_picture", "explain", "make_strip", "see_frames"]
 
 PICTURE_HEIGHT = 96
 """Height of a picture in pixels; its width follows the video's shape."""
@@ -35,31 +36,24 @@ class FrameStrip:
     pictures: tuple[bytes, ...]
 
 
-class LoadClip(Protocol):
-    """Whatever decodes: `videollm.sampling.load_clip`, or that of a `DecodeWorker`."""
-
-    def __call__(self, source: Path, *, num_frames: int) -> Clip:
-        """Return frames spread evenly over a video."""
+LoadClip = Callable[..., Clip]
+"""Whatever decodes: `videollm.sampling.load_clip`, or that of a `DecodeWorker`."""
 
 
-def see_frames(
-    video: Path, num_frames: int, *, load: LoadClip = load_clip
-) -> tuple[FrameStrip, Clip]:
+def see_frames(media: Media, *, load: LoadClip = load_clip) -> FrameStrip:
     """Decode the frames that a question looks at.
 
     Args:
-        video: The file.
-        num_frames: Frames to sample evenly, at least 1.
+        media: The file, and which of its frames.
         load: Decodes them; in this process by default, which is for files that can be trusted.
 
     Returns:
-        The strip for the page and the clip for the model.
+        The strip for the page.
 
     Raises:
         VideoError: The file cannot be read as video.
     """
-    clip = load(video, num_frames=num_frames)
-    return make_strip(clip), clip
+    return make_strip(load(media.path, **media.options(DEFAULT_NUM_FRAMES)))
 
 
 def make_strip(clip: Clip) -> FrameStrip:
@@ -71,7 +65,7 @@ def make_strip(clip: Clip) -> FrameStrip:
     Returns:
         One picture and one time per frame.
     """
-    pictures = tuple(_encode_picture(frame) for frame in clip.frames)
+    pictures = tuple(encode_picture(frame) for frame in clip.frames)
     return FrameStrip(tuple(clip.pts_seconds.tolist()), pictures)
 
 
@@ -86,11 +80,17 @@ def explain(error: VideoLLMError) -> str:
     return str(error)
 
 
-def _encode_picture(frame: Tensor) -> bytes:
+def encode_picture(frame: Tensor, height: int = PICTURE_HEIGHT) -> bytes:
+    """Return a frame (3, H, W), uint8, as a small JPEG file.
+
+    Args:
+        frame: The frame.
+        height: Of the picture, in pixels; its width follows the frame's shape.
+    """
     picture = Image.fromarray(frame.permute(1, 2, 0).contiguous().numpy())
-    width = max(1, round(picture.width * PICTURE_HEIGHT / picture.height))
+    width = max(1, round(picture.width * height / picture.height))
     # a panorama must not make one picture wider than the page
-    picture = picture.resize((min(width, 4 * PICTURE_HEIGHT), PICTURE_HEIGHT))
+    picture = picture.resize((min(width, 4 * height), height))
     buffer = io.BytesIO()
     picture.save(buffer, format="JPEG", quality=85)
     return buffer.getvalue()

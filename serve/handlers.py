@@ -5,19 +5,22 @@ to refuse or to forget is decided in `videollm.serve.talk`.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from videollm.errors import VideoLLMError
 from videollm.serve import markup
+from videollm.serve.media_sources import MediaSources
+from videollm.serve.parts import Parts
 from videollm.serve.samples import Sample
 from videollm.serve.sessions import SessionStore
 from videollm.serve.talk import Session
-from videollm.serve.turns import Settings, Turn
+from videollm.serve.transcript import find_seconds, to_json, to_markdown
+from videollm.serve.turns import Notice, Settings, Turn
 
-__all__ = ["Handlers", "Parts"]
+__all__ = ["Handlers"]
 
 UPLOAD_SUGGESTIONS = (
     "What happens in this video?",
@@ -26,48 +29,8 @@ UPLOAD_SUGGESTIONS = (
 )
 
 Updates = dict[Any, Any]
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Name the components of the page."""
-
-    header: gr.HTML
-    player: gr.Video
-    samples: gr.HTML
-    strip: gr.HTML
-    chat: gr.Chatbot
-    chips: gr.HTML
-    notice: gr.HTML
-    question: gr.Textbox
-    stop: gr.Button
-    retry: gr.Button
-    clear: gr.Button
-    cost: gr.HTML
-    frames: gr.Slider
-    length: gr.Slider
-    temperature: gr.Slider
-    timer: gr.Timer
-
-    @property
-    def settings(self) -> list[Any]:
-        """Return the inputs of `Settings`, in its order."""
-        return [self.frames, self.length, self.temperature]
-
-    @property
-    def talk(self) -> list[Any]:
-        """Return the outputs that show a session."""
-        return [
-            self.samples,
-            self.strip,
-            self.chat,
-            self.chips,
-            self.notice,
-            self.stop,
-            self.retry,
-            self.clear,
-            self.cost,
-        ]
+Values = dict[Any, Any]
+"""What the page holds, by component."""
 
 
 class Handlers:
@@ -77,9 +40,17 @@ class Handlers:
         sessions: The visitors' talks.
         samples: The clips on offer.
         parts: The components to update.
+        sources: Finds the file of an address.
     """
 
-    def __init__(self, sessions: SessionStore, samples: Sequence[Sample], parts: Parts) -> None:
+    def __init__(
+        self,
+        sessions: SessionStore,
+        samples: Sequence[Sample],
+        parts: Parts,
+        sources: MediaSources,
+    ) -> None:
+        self._sources = sources
         self._sessions = sessions
         self._samples = samples
         self._parts = parts
@@ -96,36 +67,64 @@ class Handlers:
         self._sessions.drop(str(request.session_hash))
 
     def choose_sample(
-        self, frames: float, event: gr.EventData, request: gr.Request
+        self, values: Values, event: gr.EventData, request: gr.Request
     ) -> Iterator[Updates]:
         """Put a sample clip into the player."""
         sample = self._samples[int(event.index)]
         session = self._session(request)
         steps = session.choose(
-            sample.path, title=sample.title, suggestions=sample.questions, num_frames=int(frames)
+            sample.path,
+            title=sample.title,
+            suggestions=sample.questions,
+            settings=self._settings(values),
         )
         player = gr.Video(str(sample.path), autoplay=True, loop=True)
         yield from self._stream(session, steps, {self._parts.player: player})
 
-    def choose_upload(
-        self, path: str | None, frames: float, request: gr.Request
-    ) -> Iterator[Updates]:
-        """Turn to an uploaded file."""
+    def choose_upload(self, values: Values, request: gr.Request) -> Iterator[Updates]:
+        """Turn to an uploaded or recorded file."""
         session = self._session(request)
+        path = values[self._parts.player]
         video = None if path is None else Path(path)
-        steps = session.choose(video, suggestions=UPLOAD_SUGGESTIONS, num_frames=int(frames))
+        steps = session.choose(
+            video,
+            suggestions=UPLOAD_SUGGESTIONS,
+            settings=self._settings(values),
+        )
         player = gr.Video(autoplay=False, loop=False)
         yield from self._stream(session, steps, {self._parts.player: player})
+
+    def choose_address(self, values: Values, request: gr.Request) -> Iterator[Updates]:
+        """Turn to what an address of the web holds."""
+        session = self._session(request)
+        address = str(values[self._parts.address]).strip()
+        yield {self._parts.notice: markup.notice_line(Notice("Fetching the video ..."))}
+        try:
+            path = self._sources.find(address).path
+        except VideoLLMError as error:
+            yield {self._parts.notice: markup.notice_line(Notice(str(error), "error"))}
+            return
+        title = address.rstrip("/").rpartition("/")[2] or address
+        steps = session.choose(
+            path,
+            title=title,
+            suggestions=UPLOAD_SUGGESTIONS,
+            settings=self._settings(values),
+        )
+        player = gr.Video(str(path), autoplay=False, loop=False)
+        yield from self._stream(
+            session, steps, {self._parts.player: player, self._parts.address: ""}
+        )
 
     def choose_none(self, request: gr.Request) -> Iterator[Updates]:
         """Turn to no video at all."""
         session = self._session(request)
         yield from self._stream(session, session.choose(None))
 
-    def preview(self, frames: float, request: gr.Request) -> Iterator[Updates]:
+    def preview(self, values: Values, request: gr.Request) -> Iterator[Updates]:
         """Show the frames that the first question will look at."""
         session = self._session(request)
-        for taken in session.preview(int(frames)):
+        for taken in session.preview(self._settings(values)):
             part = self._parts.strip if taken else self._parts.notice
             shown = None
             # a question may be answered while this is on its way: what comes last must be true
@@ -134,37 +133,39 @@ class Handlers:
                 yield {part: shown}
         yield self._nothing()
 
-    def ask(
-        self, text: str, frames: float, length: float, temperature: float, request: gr.Request
-    ) -> Iterator[Updates]:
+    def ask(self, values: Values, request: gr.Request) -> Iterator[Updates]:
         """Answer what was typed; the box is emptied once the question is taken."""
         session = self._session(request)
-        settings = Settings(int(frames), int(length), temperature)
-        steps = session.ask(text, settings)
+        steps = session.ask(values[self._parts.question], self._settings(values))
         yield from self._stream(session, steps, {self._parts.question: ""})
 
     def ask_suggestion(
-        self,
-        frames: float,
-        length: float,
-        temperature: float,
-        event: gr.EventData,
-        request: gr.Request,
+        self, values: Values, event: gr.EventData, request: gr.Request
     ) -> Iterator[Updates]:
         """Answer one of the questions on offer."""
         session = self._session(request)
         # none of them is left while another video is being read; the session says so
         text = (*session.suggestions, "")[min(int(event.index), len(session.suggestions))]
-        settings = Settings(int(frames), int(length), temperature)
-        yield from self._stream(session, session.ask(text, settings))
+        yield from self._stream(session, session.ask(text, self._settings(values)))
 
-    def retry(
-        self, frames: float, length: float, temperature: float, request: gr.Request
-    ) -> Iterator[Updates]:
+    def retry(self, values: Values, request: gr.Request) -> Iterator[Updates]:
         """Ask the last question again."""
         session = self._session(request)
-        settings = Settings(int(frames), int(length), temperature)
-        yield from self._stream(session, session.retry(settings))
+        yield from self._stream(session, session.retry(self._settings(values)))
+
+    def edit(self, request: gr.Request) -> Updates:
+        """Put the last question back into the box."""
+        session = self._session(request)
+        text = session.take_back()
+        return {**self._show(session), self._parts.question: text}
+
+    def as_markdown(self, request: gr.Request) -> str:
+        """Return the talk for people."""
+        return to_markdown(self._session(request))
+
+    def as_json(self, request: gr.Request) -> str:
+        """Return the talk for programs."""
+        return to_json(self._session(request))
 
     def clear(self, request: gr.Request) -> Updates:
         """Forget the talk and keep the video."""
@@ -175,6 +176,16 @@ class Handlers:
     def stop(self, request: gr.Request) -> None:
         """End the answer that is on its way; what asked for it shows that."""
         self._session(request).stop()
+
+    def _settings(self, values: Values) -> Settings:
+        parts = self._parts
+        return Settings(
+            num_frames=int(values[parts.frames]),
+            max_new_tokens=int(values[parts.length]),
+            temperature=values[parts.temperature],
+            fps=values[parts.fps] or 0.0,
+            system=values[parts.system].strip(),
+        )
 
     def _session(self, request: gr.Request) -> Session:
         return self._sessions.get(str(request.session_hash))
@@ -221,6 +232,10 @@ class Handlers:
             parts.stop: gr.update(interactive=busy),
             parts.retry: gr.update(interactive=bool(turns)),
             parts.clear: gr.update(interactive=bool(turns)),
+            parts.edit: gr.update(interactive=bool(turns)),
+            parts.save_markdown: gr.update(interactive=bool(turns)),
+            parts.save_json: gr.update(interactive=bool(turns)),
+            parts.times: markup.time_links(find_seconds(turns[-1].answer) if turns else []),
         }
 
 

@@ -18,11 +18,14 @@ __all__ = [
     "CHOOSE_SCRIPT",
     "SEEK_SCRIPT",
     "cost_line",
+    "data_url",
     "frame_strip",
     "header",
     "notice_line",
     "sample_grid",
+    "save_script",
     "suggestion_chips",
+    "time_links",
     "upload_hint",
 ]
 
@@ -43,12 +46,31 @@ element.addEventListener('click', (event) => {
 """
 """Moves the player to the time of the frame that was pressed."""
 
+SAVE_SCRIPT = """
+(text) => {{
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(new Blob([text], {{type: 'text/plain'}}));
+  link.download = '{name}';
+  link.click();
+  URL.revokeObjectURL(link.href);
+}}
+"""
+
 LOGO = (
     '<svg class="logo" viewBox="0 0 32 32" aria-hidden="true">'
     '<rect x="1" y="5" width="30" height="22" rx="7"/><path d="M13 11v10l9-5z"/></svg>'
 )
 
 STATUS_TEXT = {"ok": "ready", "loading": "loading", "failed": "not available"}
+
+
+def save_script(name: str) -> str:
+    """Return what hands a text to the browser's downloads.
+
+    Args:
+        name: Of the file.
+    """
+    return SAVE_SCRIPT.format(name=name)
 
 
 def header(model: str, status: str, device: str) -> str:
@@ -87,7 +109,7 @@ def sample_grid(samples: Sequence[Sample], chosen: int | None = None) -> str:
     buttons = "".join(
         f'<button type="button" data-index="{index}" aria-pressed="{str(index == chosen).lower()}"'
         f' aria-label="{escape(sample.title)}" title="{escape(sample.title)}">'
-        f'<img alt="" src="{_data_url(sample.picture)}"></button>'
+        f'<img alt="" src="{data_url(sample.picture)}"></button>'
         for index, sample in enumerate(samples)
     )
     return f'<div class="samples">{buttons}</div>'
@@ -117,7 +139,7 @@ def frame_strip(strip: FrameStrip | None, answered: bool) -> str:
     frames = "".join(
         f'<button type="button" data-seconds="{seconds:.3f}" '
         f'title="Show {seconds:.1f} s in the player">'
-        f'<img alt="Frame at {seconds:.1f} seconds" src="{_data_url(picture)}">'
+        f'<img alt="Frame at {seconds:.1f} seconds" src="{data_url(picture)}">'
         f"<span>{seconds:.1f} s</span></button>"
         for seconds, picture in zip(strip.seconds, strip.pictures, strict=True)
     )
@@ -126,6 +148,20 @@ def frame_strip(strip: FrameStrip | None, answered: bool) -> str:
     return (
         f'<p class="label">The {count} frame{"s" if count > 1 else ""} the model {words}</p>'
         f'<div class="frames">{frames}</div>'
+    )
+
+
+def time_links(seconds: Sequence[float]) -> str:
+    """Return one button for every time that an answer names.
+
+    Args:
+        seconds: The times; nothing is shown where there is none.
+    """
+    buttons = "".join(
+        f'<button type="button" data-seconds="{one:.3f}">{one:g} s</button>' for one in seconds
+    )
+    return (
+        f'<p class="times" aria-label="Times in the answer">Go to {buttons}</p>' if buttons else ""
     )
 
 
@@ -161,5 +197,6 @@ def cost_line(done: Done | None) -> str:
     return f'<p class="cost">{" <i></i> ".join(parts)}</p>'
 
 
-def _data_url(jpeg: bytes) -> str:
+def data_url(jpeg: bytes) -> str:
+    """Return a picture as an address that holds it."""
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"

@@ -98,3 +98,47 @@ document.addEventListener("loadeddata", (event) => {
     return response;
   };
 })();
+
+// Times in answers are links into the video: marked where they stand, without touching the text,
+// which belongs to Gradio. For the keyboard the same times are buttons below the talk.
+(() => {
+  const time = /(?<![\w.])(\d{1,6}(?:\.\d{1,3})?) ?s(?:econds?)?\b/g;
+  const answers = "#chat [data-testid='bot']";
+
+  const found = (root) => {
+    const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+    const ranges = [];
+    while (walker.nextNode()) {
+      for (const match of walker.currentNode.data.matchAll(time)) {
+        const range = new Range();
+        range.setStart(walker.currentNode, match.index);
+        range.setEnd(walker.currentNode, match.index + match[0].length);
+        ranges.push([range, Number(match[1])]);
+      }
+    }
+    return ranges;
+  };
+
+  const mark = () => {
+    if (!window.CSS || !CSS.highlights) return;
+    const ranges = [...document.querySelectorAll(answers)].flatMap(found);
+    CSS.highlights.set("times", new Highlight(...ranges.map(([range]) => range)));
+  };
+
+  let due = false;
+  new MutationObserver(() => {
+    if (due) return;
+    due = true;
+    requestAnimationFrame(() => { due = false; mark(); });
+  }).observe(document.body, { childList: true, characterData: true, subtree: true });
+
+  document.addEventListener("click", (event) => {
+    const answer = event.target.closest && event.target.closest(answers);
+    const player = document.querySelector("#player video");
+    if (!answer || !player) return;
+    const hit = found(answer).find(([range]) => [...range.getClientRects()].some((box) =>
+      event.clientX >= box.left && event.clientX <= box.right &&
+      event.clientY >= box.top && event.clientY <= box.bottom));
+    if (hit) { player.pause(); player.currentTime = hit[1]; }
+  });
+})();

@@ -12,10 +12,13 @@ from pathlib import Path
 from videollm.errors import VideoLLMError
 from videollm.serve.engine import Engine
 from videollm.serve.frames import FrameStrip, explain
-from videollm.serve.jobs import Done, Event, Failed, Job, Piece, Question, Seen, Waiting
+from videollm.serve.jobs import Done, Event, Failed, Job, Piece, Seen, Waiting
+from videollm.serve.questions import Media, Question
 from videollm.serve.turns import Notice, Settings, Turn, history
 
 __all__ = ["Session"]
+
+USUAL = Settings()
 
 
 @dataclass(eq=False)
@@ -55,7 +58,7 @@ class Session:
         *,
         title: str = "",
         suggestions: tuple[str, ...] = (),
-        num_frames: int = Settings.num_frames,
+        settings: Settings = USUAL,
     ) -> Iterator[bool]:
         """Turn to another video, or to none; a talk about the last one ends.
 
@@ -63,7 +66,7 @@ class Session:
             video: The file.
             title: What to call it; its file name by default.
             suggestions: Questions to offer.
-            num_frames: How many of its frames to show, at least 1.
+            settings: Which of its frames to show.
 
         Yields:
             True: Read the session for what is new.
@@ -79,18 +82,18 @@ class Session:
                 self.notice = Notice(new if video else "The video is gone and the talk with it.")
         try:
             yield True
-            if video is not None and self._read(video, title, suggestions, num_frames):
+            if video is not None and self._read(video, title, suggestions, settings):
                 yield True
         finally:
             with self._lock:
                 if self.wanted is video:
                     self.wanted = self.video
 
-    def preview(self, num_frames: int) -> Iterator[bool]:
+    def preview(self, settings: Settings) -> Iterator[bool]:
         """Show the frames that the first question will look at.
 
         Args:
-            num_frames: As chosen in the settings, at least 1.
+            settings: As chosen.
 
         Yields:
             Whether the strip is new. Otherwise the notice says why it is not.
@@ -99,7 +102,7 @@ class Session:
         if video is None or self.turns:
             return
         try:
-            strip = self.engine.look(video, num_frames)
+            strip = self.engine.look(_media(video, settings))
         except VideoLLMError as error:
             self.notice = Notice(explain(error), "error")
             yield False
@@ -153,6 +156,18 @@ class Session:
         last = self.turns[-1]
         yield from self.ask(last.question, settings, again=last)
 
+    def take_back(self) -> str:
+        """Take the last question back, to be asked in other words; an answer on its way ends.
+
+        Returns:
+            The question; empty where there is none.
+        """
+        self.stop()
+        if not self.turns:
+            return ""
+        *self.turns, last = self.turns
+        return last.question
+
     def stop(self) -> None:
         """End the answer that is on its way; what came of it stays."""
         if self._job is not None:
@@ -166,10 +181,12 @@ class Session:
         self.turns = []
         self.notice = None
 
-    def _read(self, video: Path, title: str, suggestions: tuple[str, ...], num_frames: int) -> bool:
+    def _read(
+        self, video: Path, title: str, suggestions: tuple[str, ...], settings: Settings
+    ) -> bool:
         strip, notice = None, None
         try:
-            strip = self.engine.look(video, num_frames)
+            strip = self.engine.look(_media(video, settings))
         except VideoLLMError as error:
             notice = Notice(explain(error), "error")
         with self._lock:
@@ -199,6 +216,8 @@ class Session:
             max_new_tokens=settings.max_new_tokens,
             temperature=settings.temperature,
             seed=attempt,
+            system=settings.system,
+            fps=settings.fps,
         )
         try:
             self._job = self.engine.submit(question)
@@ -233,3 +252,7 @@ class Session:
             turn.state = "stopped" if event.stopped else "done"
         elif isinstance(event, Failed):
             turn.answer, turn.state = event.message, "failed"
+
+
+def _media(video: Path, settings: Settings) -> Media:
+    return Media(video, settings.num_frames, settings.fps or None)

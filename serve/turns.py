@@ -19,11 +19,15 @@ class Settings:
         num_frames: Frames sampled evenly from the video, at least 1.
         max_new_tokens: The longest answer, in tokens.
         temperature: 0 always takes the likeliest token.
+        fps: Frames a second instead of `num_frames`; 0 is not so.
+        system: The system message; empty is the model's own.
     """
 
     num_frames: int = 16
     max_new_tokens: int = 64
     temperature: float = 0.0
+    fps: float = 0.0
+    system: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,15 @@ from typing import Any
 
 import gradio as gr
 
-from videollm.serve import markup
-from videollm.serve.handlers import Handlers, Parts
+from videollm.serve import markup, markup_model
+from videollm.serve.handlers import Handlers
+from videollm.serve.live_desk import LiveDesk
+from videollm.serve.parts import Parts
 from videollm.serve.samples import Sample
+from videollm.serve.service import Service
 from videollm.serve.sessions import SessionStore
 from videollm.serve.turns import Settings
+from videollm.serve.ui_live import connect_live, lay_out_live
 
 __all__ = ["SCRIPT", "STYLE_SHEET", "build_page", "page_theme"]
 
@@ -27,7 +31,7 @@ KEEP_UPLOADS_SECONDS = 6 * 3600
 MAX_FRAMES = 32
 """The most frames that a visitor may choose."""
 
-TYPED_FRAMES = f"frames => [Math.min({MAX_FRAMES}, Math.max(1, frames ?? 1))]"
+TYPED_FRAMES = f"(frames, ...rest) => [Math.min({MAX_FRAMES}, Math.max(1, frames ?? 1)), ...rest]"
 """What a number box means that is emptied or beyond the ends: the page moves it there, too, but
 only when it is left, and Gradio answers with an error until then."""
 
@@ -42,14 +46,16 @@ def page_theme() -> gr.themes.Base:
 
 
 def build_page(
-    sessions: SessionStore, samples: Sequence[Sample], *, max_upload_bytes: int
+    sessions: SessionStore,
+    samples: Sequence[Sample],
+    service: Service,
 ) -> gr.Blocks:
-    """Return the chat page.
+    """Return the page.
 
     Args:
         sessions: The visitors' talks; their engine answers.
         samples: Clips to offer.
-        max_upload_bytes: Said beside the upload.
+        service: Has the files and the streams.
     """
     with gr.Blocks(
         title="videollm",
@@ -57,14 +63,31 @@ def build_page(
         delete_cache=(600, KEEP_UPLOADS_SECONDS),
         fill_width=True,
     ) as page:
-        parts = _lay_out(sessions, samples, max_upload_bytes)
-        _connect(page, parts, Handlers(sessions, samples, parts))
+        engine = sessions.engine
+        header = gr.HTML(
+            markup.header(engine.model_name, engine.status, engine.device), elem_id="head"
+        )
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Chat", id="chat-tab"):
+                parts = _lay_out(header, samples, service.store.max_file_bytes)
+            with gr.Tab("Live", id="live-tab"):
+                live = lay_out_live()
+            with gr.Tab("Model", id="model-tab") as model_tab:
+                facts = gr.HTML(markup_model.waiting(), elem_id="facts")
+        handlers = Handlers(sessions, samples, parts, service.sources)
+        _connect(page, parts, handlers)
+        connect_live(page, live, LiveDesk(service, live))
+        model_tab.select(
+            lambda: markup_model.describe(engine),
+            None,
+            facts,
+            show_progress="hidden",
+            api_visibility="private",
+        )
     return page
 
 
-def _lay_out(sessions: SessionStore, samples: Sequence[Sample], max_upload_bytes: int) -> Parts:
-    engine = sessions.engine
-    header = gr.HTML(markup.header(engine.model_name, engine.status, engine.device), elem_id="head")
+def _lay_out(header: gr.HTML, samples: Sequence[Sample], max_upload_bytes: int) -> Parts:
     with gr.Row(elem_id="columns"):
         with gr.Column(scale=5, min_width=320):
             video = _video_parts(samples, max_upload_bytes)
@@ -79,14 +102,24 @@ def _video_parts(samples: Sequence[Sample], max_upload_bytes: int) -> dict[str, 
     player = gr.Video(
         label="Video",
         show_label=False,
-        sources=["upload"],
+        sources=["upload", "webcam"],
         elem_id="player",
         height=330,
         buttons=[],
     )
     gr.HTML(markup.upload_hint(max_upload_bytes))
+    address = gr.Textbox(
+        show_label=False,
+        label="Address of a video",
+        placeholder="or the address of a video: https://...",
+        submit_btn=True,
+        max_lines=1,
+        max_length=2000,
+        elem_id="address",
+    )
     return {
         "player": player,
+        "address": address,
         "samples": gr.HTML(
             markup.sample_grid(samples), js_on_load=markup.CHOOSE_SCRIPT, elem_id="samples"
         ),
@@ -105,6 +138,7 @@ def _talk_parts() -> dict[str, Any]:
         render_markdown=False,
         placeholder="Choose a video, then ask about it.",
     )
+    times = gr.HTML("", js_on_load=markup.SEEK_SCRIPT, elem_id="times")
     cost = gr.HTML("", elem_id="cost")
     chips = gr.HTML("", js_on_load=markup.CHOOSE_SCRIPT, elem_id="chips")
     notice = gr.HTML("", elem_id="notice")
@@ -120,10 +154,14 @@ def _talk_parts() -> dict[str, Any]:
     with gr.Row(elem_id="tools"):
         buttons = {
             name: gr.Button(name.title(), size="sm", interactive=False, elem_id=name)
-            for name in ("stop", "retry", "clear")
+            for name in ("stop", "retry", "edit", "clear")
         }
+        for name, label in (("save_markdown", "Save as text"), ("save_json", "Save as JSON")):
+            buttons[name] = gr.Button(label, size="sm", interactive=False, elem_id=name)
     return {
         "chat": chat,
+        "times": times,
+        "written": gr.Textbox(visible=False),
         "cost": cost,
         "chips": chips,
         "notice": notice,
@@ -144,6 +182,19 @@ def _settings_parts() -> dict[str, Any]:
         "temperature": gr.Slider(
             0, 1.5, default.temperature, step=0.1, label="Temperature (0: the likeliest answer)"
         ),
+        "fps": gr.Number(
+            default.fps,
+            minimum=0,
+            maximum=60,
+            label="Frames a second instead (0: as many as above)",
+            elem_id="fps",
+        ),
+        "system": gr.Textbox(
+            default.system,
+            label="System message (empty: the model's own)",
+            max_length=2000,
+            elem_id="system",
+        ),
     }
 
 
@@ -155,22 +206,35 @@ def _connect(page: gr.Blocks, parts: Parts, handlers: Handlers) -> None:
     }
     # without "multiple", Gradio drops a click in silence while the last one's reply is due
     press: dict[str, Any] = {**plain, "trigger_mode": "multiple"}
-    talk = parts.talk
-    ask_inputs = [parts.question, *parts.settings]
+    talk, settings = parts.talk, parts.settings
+    chosen = [parts.player, *talk]
     parts.timer.tick(handlers.refresh, None, [parts.header, parts.timer], **plain)
     page.unload(handlers.leave)
-    parts.samples.click(handlers.choose_sample, parts.frames, [parts.player, *talk], **press)
-    parts.player.upload(
-        handlers.choose_upload, [parts.player, parts.frames], [parts.player, *talk], **press
-    )
+    parts.samples.click(handlers.choose_sample, settings, chosen, **press)
+    brought = {parts.player, *settings}
+    parts.player.upload(handlers.choose_upload, brought, chosen, **press)
+    parts.player.stop_recording(handlers.choose_upload, brought, chosen, **press)
     parts.player.clear(handlers.choose_none, None, talk, **press)
-    # "release" would miss a number that is typed until the box loses the focus
-    parts.frames.change(
-        handlers.preview, parts.frames, talk, js=TYPED_FRAMES, trigger_mode="always_last", **plain
+    parts.address.submit(
+        handlers.choose_address, {parts.address, *settings}, [parts.address, *chosen], **press
     )
-    parts.question.submit(handlers.ask, ask_inputs, [parts.question, *talk], **press)
-    parts.chips.click(handlers.ask_suggestion, parts.settings, talk, **press)
-    parts.retry.click(handlers.retry, parts.settings, talk, **press)
+    # "release" would miss a number that is typed until the box loses the focus; sets of inputs
+    # come in the order in which they were made
+    for part, script in ((parts.frames, TYPED_FRAMES), (parts.fps, None)):
+        part.change(
+            handlers.preview, settings, talk, js=script, trigger_mode="always_last", **plain
+        )
+    asked = [parts.question, *talk]
+    parts.question.submit(handlers.ask, {parts.question, *settings}, asked, **press)
+    parts.chips.click(handlers.ask_suggestion, settings, talk, **press)
+    parts.retry.click(handlers.retry, settings, talk, **press)
+    parts.edit.click(handlers.edit, None, asked, **press)
     parts.clear.click(handlers.clear, None, talk, **press)
     # not queued: it must reach a server that is busy answering
     parts.stop.click(handlers.stop, None, None, queue=False, **press)
+    for button, write, name in (
+        (parts.save_markdown, handlers.as_markdown, "talk.md"),
+        (parts.save_json, handlers.as_json, "talk.json"),
+    ):
+        saved = button.click(write, None, parts.written, **press)
+        saved.then(None, parts.written, None, js=markup.save_script(name))

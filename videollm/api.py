@@ -15,9 +15,11 @@ from torch import Tensor
 from videollm.answer import Answer, AnswerRecord, AnswerStream
 from videollm.clip import Clip
 from videollm.config import VideoLLMConfig
+from videollm.conversation import Conversation, Reply, converse
 from videollm.errors import RequestError
 from videollm.frame_options import MAX_FRAMES, FrameOptions
 from videollm.generate import Generation, generate_batch, stream_text
+from videollm.generate_rows import Listener
 from videollm.loading import load_model
 from videollm.long_video import LongVideos, WatchProgress
 from videollm.model import VideoLLMForConditionalGeneration
@@ -240,6 +242,12 @@ class VideoLLM:
     def load_stream(self, path: str | os.PathLike[str]) -> StreamSession:
         """Return the session of a file that its `save` wrote; see `StreamSession.load`."""
         return StreamSession.load(path, self.model, self.processor)
+
+    def converse(
+        self, conversations: Sequence[Conversation], listeners: Sequence[Listener]
+    ) -> list[Reply]:
+        """Answer chats with any number of videos; see `videollm.conversation.converse`."""
+        return converse(self, conversations, listeners)
 
     def caption(self, video: VideoSource, **options: Any) -> str:
         """Return one description of a video; options are those of `ask`."""

@@ -15,6 +15,7 @@ import typer
 
 from videollm import __version__
 from videollm.cli_convert import convert_app
+from videollm.cli_export import add_export_commands
 from videollm.cli_forward import PROGRAMS, Program, run_program
 from videollm.cli_frames import (
     EndOption,
@@ -192,6 +193,7 @@ def _add_program(program: Program) -> None:
 for _program in PROGRAMS:
     _add_program(_program)
 add_share_commands(app)
+add_export_commands(app)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

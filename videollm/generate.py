@@ -20,7 +20,14 @@ from videollm.errors import RequestError
 from videollm.model import VideoLLMForConditionalGeneration
 from videollm.processor import VideoLLMProcessor
 
-__all__ = ["Generation", "generate_batch", "stream_prepared", "stream_text"]
+__all__ = [
+    "Generation",
+    "generate_batch",
+    "model_inputs",
+    "run_model",
+    "stream_prepared",
+    "stream_text",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +38,7 @@ class Generation:
         max_new_tokens: Longest answer, at least 1.
         temperature: 0 is greedy; above, tokens are drawn.
         seed: Of the drawing.
+        top_p: Tokens are drawn from the likeliest that have this share together, above 0 to 1.
 
     Raises:
         RequestError: A value is out of its range.
@@ -39,6 +47,7 @@ class Generation:
     max_new_tokens: int = 64
     temperature: float = 0.0
     seed: int = 0
+    top_p: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""
@@ -46,6 +55,8 @@ class Generation:
             raise RequestError(f"max_new_tokens is {self.max_new_tokens}; it must be at least 1")
         if not 0.0 <= self.temperature <= 5.0:
             raise RequestError(f"temperature is {self.temperature}; it must be from 0 to 5")
+        if not 0.0 < self.top_p <= 1.0:
+            raise RequestError(f"top_p is {self.top_p}; it must be above 0 and at most 1")
 
     def to_config(
         self, model: VideoLLMForConditionalGeneration, processor: VideoLLMProcessor
@@ -54,10 +65,11 @@ class Generation:
         own = model.generation_config
         tokenizer = processor.tokenizer
         end = own.eos_token_id if own is not None else None
+        drawing = {"temperature": self.temperature, "top_p": self.top_p}
         return GenerationConfig(
             max_new_tokens=self.max_new_tokens,
             do_sample=self.temperature > 0,
-            **({"temperature": self.temperature} if self.temperature > 0 else {}),
+            **(drawing if self.temperature > 0 else {}),
             eos_token_id=end if end is not None else tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id
             if tokenizer.pad_token_id is not None
@@ -78,21 +90,39 @@ class _Watch(StoppingCriteria):
         return torch.full((input_ids.shape[0],), done, device=input_ids.device)
 
 
-def _model_inputs(
+def model_inputs(
     model: VideoLLMForConditionalGeneration, inputs: BatchFeature, features: list[Tensor]
 ) -> dict[str, Any]:
+    """Return the arguments of `generate` for prompts and their videos' features.
+
+    Args:
+        model: The model.
+        inputs: The processor's output for the prompts, padded on the left.
+        features: Their videos' features, in order.
+    """
     tensors = {name: inputs[name].to(model.device) for name in ("input_ids", "attention_mask")}
     return {**tensors, "video_features": features or None}
 
 
-def _run(
+def run_model(
     model: VideoLLMForConditionalGeneration,
     processor: VideoLLMProcessor,
     inputs: dict[str, Any],
     generation: Generation,
     **options: Any,
 ) -> Tensor:
-    """Run the library's generate; a drawn answer depends on its own seed alone."""
+    """Run the library's generate; a drawn answer depends on its own seed alone.
+
+    Args:
+        model: The model.
+        processor: Its processor.
+        inputs: The arguments of `generate` for B prompts.
+        generation: How to generate.
+        options: Further arguments of `generate`.
+
+    Returns:
+        (B, L) token ids: prompts, padded on the left, and answers, padded on the right.
+    """
     settings = generation.to_config(model, processor)
     with torch.inference_mode(), torch.random.fork_rng(enabled=generation.temperature > 0):
         if generation.temperature > 0:
@@ -118,8 +148,8 @@ def generate_batch(
         features: Their videos' features, in order.
         generation: How to generate.
     """
-    prompts = _model_inputs(model, inputs, features)
-    output = _run(model, processor, prompts, generation)
+    prompts = model_inputs(model, inputs, features)
+    output = run_model(model, processor, prompts, generation)
     new = output[:, prompts["input_ids"].shape[1] :]
     texts = processor.tokenizer.batch_decode(new, skip_special_tokens=True)
     return [text.strip() for text in texts]
@@ -144,7 +174,7 @@ def stream_text(
         marks: Receives "first_token", the clock's seconds when the first token was there.
     """
     return stream_prepared(
-        model, processor, lambda _: _model_inputs(model, inputs, features), generation, marks
+        model, processor, lambda _: model_inputs(model, inputs, features), generation, marks
     )
 
 
@@ -175,7 +205,7 @@ def stream_prepared(
             if watch.stopped.is_set():
                 streamer.end()
                 return
-            _run(
+            run_model(
                 model,
                 processor,
                 inputs,

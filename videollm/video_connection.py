@@ -3,10 +3,15 @@
 import http.client
 import socket
 import threading
+from collections.abc import Callable
+from typing import TypeAlias
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
-__all__ = ["connection_to"]
+__all__ = ["Connect", "connection_to", "look_up"]
+
+Connect: TypeAlias = Callable[[SplitResult, float], tuple[http.client.HTTPConnection, str]]
+"""Makes connections as `connection_to` does, perhaps to fewer addresses."""
 
 
 def connection_to(parts: SplitResult, seconds: float) -> tuple[http.client.HTTPConnection, str]:
@@ -24,7 +29,7 @@ def connection_to(parts: SplitResult, seconds: float) -> tuple[http.client.HTTPC
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
     proxy = None if proxy_bypass(f"{host}:{port}") else getproxies().get(parts.scheme)
-    seconds /= _num_addresses(host, port, seconds) if proxy is None else 1
+    seconds /= len(look_up(host, port, seconds)) if proxy is None else 1
     target = urlunsplit(("", "", parts.path or "/", parts.query, ""))
     kind: type[http.client.HTTPConnection] = http.client.HTTPConnection
     if parts.scheme == "https":
@@ -40,26 +45,33 @@ def connection_to(parts: SplitResult, seconds: float) -> tuple[http.client.HTTPC
     return connection, bare
 
 
-def _num_addresses(host: str, port: int, seconds: float) -> int:
-    """Return how many addresses a name has; asking can hang, so another thread does.
+def look_up(host: str, port: int, seconds: float) -> list[str]:
+    """Return the addresses of a name, at least one; asking can hang, so another thread does.
+
+    Args:
+        host: The name, or an address in any notation that the system knows.
+        port: Where to connect to.
+        seconds: The longest wait.
 
     Raises:
         OSError: There is no such name.
         TimeoutError: No answer in time.
     """
-    found: list[object] = []
+    found: list[str] = []
+    errors: list[OSError] = []
 
-    def look_up() -> None:
+    def ask() -> None:
         try:
-            found.extend(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except OSError as error:
-            found.append(error)
+            answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found.extend(str(address[0]) for *_, address in answers)
+        except (OSError, UnicodeError) as error:
+            errors.append(error if isinstance(error, OSError) else OSError(str(error)))
 
-    thread = threading.Thread(target=look_up, name="videollm-name-lookup", daemon=True)
+    thread = threading.Thread(target=ask, name="videollm-name-lookup", daemon=True)
     thread.start()
     thread.join(seconds)
+    if errors:
+        raise errors[0]
     if not found:
         raise TimeoutError
-    if isinstance(found[0], OSError):
-        raise found[0]
-    return len(found)
+    return list(found)

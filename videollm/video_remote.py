@@ -21,7 +21,7 @@ from videollm.errors import (
     SourceUnreachableError,
     VideoError,
 )
-from videollm.video_connection import connection_to
+from videollm.video_connection import Connect, connection_to
 from videollm.video_patience import Patience
 
 __all__ = ["RemoteFile"]
@@ -42,18 +42,28 @@ class RemoteFile:
         url: The address.
         patience: How long to wait.
         position: Where to begin, in bytes.
+        connect: Makes the connections, also those that redirects lead to.
 
     Raises:
         VideoError: There is no such address, or it cannot be reached.
     """
 
-    def __init__(self, name: str, url: str, patience: Patience, position: int = 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        patience: Patience,
+        position: int = 0,
+        *,
+        connect: Connect = connection_to,
+    ) -> None:
         self.url = url
         self.size_bytes: int | None = None
         self._socket: socket.socket | None = None
         self._body: http.client.HTTPResponse | None = None
         self._name = name
         self._patience = patience
+        self._connect = connect
         self._position = position
         self._head = b""
         self._body_position = 0
@@ -213,12 +223,14 @@ class RemoteFile:
         guard.daemon = True
         guard.start()
         try:
-            connection, target = connection_to(parts, seconds)
+            connection, target = self._connect(parts, seconds)
             connection.connect()
             self._socket = connection.sock
             self._patience.watch(connection.sock)
             connection.request("GET", target, headers=headers)
             self._body = connection.getresponse()
+        except VideoError:
+            raise
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
             if isinstance(error, TimeoutError) or time.monotonic() - began >= seconds:

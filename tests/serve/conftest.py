@@ -13,6 +13,7 @@ from videollm.serve.samples import Sample, load_samples
 from videollm.toyworld import make_scene, render_frames, write_clip
 
 if TYPE_CHECKING:
+    from openai import OpenAI
     from playwright.sync_api import Browser, Page
 
 BROWSER_ARGUMENTS = [
@@ -24,6 +25,8 @@ BROWSER_ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
 ]
 
 
@@ -65,8 +68,25 @@ def start_engine() -> Iterator[Callable[..., Engine]]:
         engine.close()
 
 
+@pytest.fixture(scope="session")
+def camera_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return pictures of the toy world as the browser's fake camera takes them (y4m)."""
+    import av
+
+    path = tmp_path_factory.mktemp("camera") / "camera.y4m"
+    clip = render_frames(make_scene("val", 3), size=128, num_frames=32)
+    with path.open("wb") as file:
+        file.write(b"YUV4MPEG2 W128 H128 F8:1 Ip A1:1 C420jpeg\n")
+        for frame in clip.frames:
+            picture = av.VideoFrame.from_ndarray(
+                frame.permute(1, 2, 0).contiguous().numpy(), format="rgb24"
+            )
+            file.write(b"FRAME\n" + picture.reformat(format="yuvj420p").to_ndarray().tobytes())
+    return path
+
+
 @pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
+def browser(camera_file: Path) -> Iterator["Browser"]:
     from playwright.sync_api import expect, sync_playwright
 
     from tests.serve.visitor import PATIENCE
@@ -76,8 +96,9 @@ def browser() -> Iterator["Browser"]:
     if program is None:
         pytest.skip("no chromium in PATH: apt-get install chromium")
     expect.set_options(timeout=PATIENCE)
+    arguments = [*BROWSER_ARGUMENTS, f"--use-file-for-fake-video-capture={camera_file}"]
     with sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=program, args=BROWSER_ARGUMENTS)
+        opened = driver.chromium.launch(executable_path=program, args=arguments)
         yield opened
         opened.close()
 
@@ -117,3 +138,38 @@ def page(browser: "Browser", address: str, pace: Pace) -> Iterator["Page"]:
         elsewhere = [url for url in asked if not url.startswith((f"{address}/", "data:", "blob:"))]
         assert asked
         assert elsewhere == []
+
+
+@pytest.fixture(scope="module")
+def fake_pace() -> Pace:
+    return Pace()
+
+
+@pytest.fixture(scope="module")
+def fake(fake_pace: Pace) -> FakeModel:
+    return FakeModel(before_piece=fake_pace)
+
+
+@pytest.fixture(scope="module")
+def engine(fake: FakeModel) -> Engine:
+    return Engine("demo", lambda: fake, max_waiting=2, max_batch=1)  # type: ignore[arg-type, return-value]
+
+
+@pytest.fixture(scope="module")
+def api(engine: Engine, fake_pace: Pace) -> Iterator[str]:
+    pytest.importorskip("gradio", reason="the extra 'serve' is not installed")
+    from tests.serve.api_calls import LIMIT
+    from videollm.serve.web import create_app
+
+    with serving(lambda: create_app(engine, None, max_upload_bytes=LIMIT)) as address:
+        yield address
+        fake_pace.free.set()
+
+
+@pytest.fixture
+def client(api: str, fake_pace: Pace) -> Iterator["OpenAI"]:
+    fake_pace.free.set()
+    from tests.serve.api_calls import connect
+
+    with connect(api) as client:
+        yield client

@@ -3,12 +3,14 @@
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
 
-from videollm.clip import Clip
+from videollm.conversation import Conversation
+from videollm.generate_rows import Listener
 
 Gate = Callable[[], None]
 LIMIT = 2**20
@@ -30,65 +32,100 @@ class Pace:
 
 
 class FakeStream:
-    """The pieces of one answer; like the real one it knows its costs once it is exhausted."""
+    """What the model says to one question, and whether it came to its end."""
 
-    def __init__(self, model: "FakeModel", text: str, frames: int) -> None:
-        self.model = model
-        self.frames = frames
-        self.answer: SimpleNamespace | None = None
+    def __init__(self, text: str) -> None:
+        self.pieces = [f"{word} " for word in text.split(" ")]
+        self.finished = False
         self.closed = False
-        self._pieces = iter(text.split(" "))
-        with model.lock:
-            model.active += 1
-            model.most_active = max(model.most_active, model.active)
-
-    def __iter__(self) -> "FakeStream":
-        return self
-
-    def __next__(self) -> str:
-        self.model.before_piece()
-        try:
-            return next(self._pieces) + " "
-        except StopIteration:
-            self.answer = SimpleNamespace(
-                frames=[{}] * self.frames,
-                visual_tokens=4 * self.frames,
-                timings={"first_token": 0.25, "total": 0.5},
-            )
-            raise
-
-    def close(self) -> None:
-        if not self.closed:
-            self.closed = True
-            with self.model.lock:
-                self.model.active -= 1
 
 
 class FakeModel:
-    """Answer every question with itself; `before_piece` runs before each word."""
+    """Answer every question with itself; `before_piece` runs before each word of the answers."""
 
     device = "cpu"
+    name = "fake"
 
     def __init__(self, before_piece: Gate = lambda: None) -> None:
         self.before_piece = before_piece
         self.lock = threading.Lock()
         self.active = 0
         self.most_active = 0
+        self.most_together = 0
         self.calls: list[dict[str, Any]] = []
         self.streams: list[FakeStream] = []
-        self.processor = SimpleNamespace(
-            tokenizer=lambda text, **options: {"input_ids": text.split()}
-        )
+        vision = SimpleNamespace(tubelet_size=1, image_size=16)
+        self.config = SimpleNamespace(vision=vision)
+        self.processor = SimpleNamespace(num_frames=16)
 
     @property
     def last_question(self) -> str:
         return str(self.calls[-1]["question"]) if self.calls else ""
 
-    def chat(self, clip: Clip, question: str, **options: Any) -> FakeStream:
-        self.calls.append({"question": question, "num_frames": len(clip), **options})
-        turn = 1 + len(options["history"]) // 2
-        self.streams.append(FakeStream(self, f"answer {turn} to: {question}", len(clip)))
+    def converse(
+        self, conversations: Sequence[Conversation], listeners: Sequence[Listener]
+    ) -> list[SimpleNamespace]:
+        with self.lock:
+            self.active += 1
+            self.most_active = max(self.most_active, self.active)
+            self.most_together = max(self.most_together, len(listeners))
+        streams = [self._begin(conversation) for conversation in conversations]
+        try:
+            for number in range(1 + max(len(stream.pieces) for stream in streams)):
+                self.before_piece()
+                for stream, listener in zip(streams, listeners, strict=True):
+                    stream.closed = stream.closed or listener.is_over()
+                    if stream.closed:
+                        continue
+                    if number < len(stream.pieces):
+                        listener.add(stream.pieces[number])
+                    else:
+                        stream.finished = stream.closed = True
+                if all(stream.closed for stream in streams):
+                    break
+        finally:
+            with self.lock:
+                self.active -= 1
+        return [self._reply(*pair) for pair in zip(conversations, streams, strict=True)]
+
+    def _begin(self, conversation: Conversation) -> FakeStream:
+        *history, last = [one for one in conversation.messages if one["role"] != "system"]
+        question = words_of(last)
+        call = {
+            "question": question,
+            "history": [{**turn, "content": words_of(turn)} for turn in history],
+            "system": "".join(
+                words_of(one) for one in conversation.messages if one["role"] == "system"
+            ),
+            "num_frames": sum(len(clip) for clip in conversation.clips),
+            **asdict(conversation.generation),
+        }
+        self.calls.append(call)
+        turn = 1 + sum(one["role"] == "assistant" for one in history)
+        self.streams.append(FakeStream(f"answer {turn} to: {question}"))
         return self.streams[-1]
+
+    def _reply(self, conversation: Conversation, stream: FakeStream) -> SimpleNamespace:
+        frames = sum(len(clip) for clip in conversation.clips)
+        answer = SimpleNamespace(
+            frames=[{}] * frames,
+            visual_tokens=4 * frames,
+            timings={"first_token": 0.25, "total": 0.5},
+        )
+        return SimpleNamespace(
+            answer=answer,
+            prompt_tokens=10 + 4 * frames,
+            answer_tokens=len(stream.pieces),
+            is_cut=len(stream.pieces) > conversation.generation.max_new_tokens,
+        )
+
+
+def words_of(message: dict[str, Any]) -> str:
+    """Return the text of a message, without its videos."""
+    content = message["content"]
+    if isinstance(content, str):
+        return content
+    return "\n".join(part["text"] for part in content if part["type"] == "text")
 
 
 def wait_until(holds: Callable[[], bool], seconds: float = 10.0) -> None:

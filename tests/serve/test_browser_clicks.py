@@ -4,13 +4,13 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from tests.serve.fakes import FakeModel, Pace, serving
 from videollm.serve.engine import Engine
 from videollm.serve.frames import FrameStrip
+from videollm.serve.questions import Media
 from videollm.serve.samples import Sample
 
 pytestmark = pytest.mark.browser
@@ -80,10 +80,10 @@ def test_a_choice_that_takes_long_does_not_come_over_a_later_one(
     engine = Engine("demo", FakeModel)  # type: ignore[arg-type]
     look = engine.look
 
-    def look_slowly(video: Path, num_frames: int) -> FrameStrip:
-        if video == samples[0].path:
+    def look_slowly(media: Media) -> FrameStrip:
+        if media.path == samples[0].path:
             go.wait(60)
-        return look(video, num_frames)
+        return look(media)
 
     monkeypatch.setattr(engine, "look", look_slowly)
     with visiting(browser, engine, samples) as page:

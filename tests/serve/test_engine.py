@@ -1,4 +1,4 @@
-"""The engine: one answer at a time, in order, never mixed, never stuck."""
+"""The engine: every question its own answer, in order, never mixed, never stuck."""
 
 import logging
 import threading
@@ -13,7 +13,8 @@ from tests.serve.fakes import FakeModel, wait_until
 from tests.videollm.test_video_refusals import forged_gif
 from videollm.errors import ModelError, RequestError, VideoError
 from videollm.serve.engine import Engine
-from videollm.serve.jobs import Done, Event, Failed, Job, Piece, Question, Seen, Waiting
+from videollm.serve.jobs import Done, Event, Failed, Job, Piece, Seen, Waiting
+from videollm.serve.questions import Media, Question
 from videollm.video_limits import DecodeLimits
 from videollm.video_worker import DecodeWorker
 
@@ -43,6 +44,7 @@ def test_an_answer_is_its_frames_then_its_pieces_then_its_costs(
     assert done == Done(
         frames=4,
         visual_tokens=16,
+        prompt_tokens=26,
         answer_tokens=5,
         first_token_seconds=0.25,
         total_seconds=0.5,
@@ -61,16 +63,18 @@ def test_the_model_gets_what_was_asked(start_engine: Start, clip_path: Path) -> 
         max_new_tokens=7,
         temperature=0.5,
         seed=2,
+        system="Be brief.",
     )
     assert model.calls == [
         {
             "question": "what then?",
             "history": list(history),
+            "system": "Be brief.",
             "num_frames": 3,
-            "stream": True,
             "max_new_tokens": 7,
             "temperature": 0.5,
             "seed": 2,
+            "top_p": 1.0,
         }
     ]
 
@@ -99,12 +103,13 @@ def test_a_question_asked_while_the_model_loads_waits_and_is_answered(
 
 def test_answers_of_many_askers_do_not_mix(start_engine: Start, clip_path: Path) -> None:
     model = FakeModel(before_piece=lambda: threading.Event().wait(0.001))
-    engine = start_engine(model, max_waiting=100)
+    engine = start_engine(model, max_waiting=100, max_batch=3)
     questions = [f"number {number} please" for number in range(24)]
     with ThreadPoolExecutor(8) as askers:
         answers = list(askers.map(lambda text: text_of(ask(engine, clip_path, text)), questions))
     assert answers == [f"answer 1 to: {text}" for text in questions]
     assert model.most_active == 1
+    assert 1 < model.most_together <= 3
 
 
 def test_those_who_wait_are_told_how_many_are_ahead(start_engine: Start, clip_path: Path) -> None:
@@ -134,7 +139,7 @@ def test_stop_ends_an_answer_at_once_and_frees_the_model(
     go.set()
     assert text_of(ask(engine, clip_path, "next")) == "answer 1 to: next"
     assert model.streams[0].closed
-    assert model.streams[0].answer is None  # it did not run to its end
+    assert not model.streams[0].finished
     assert model.most_active == 1
 
 
@@ -276,7 +281,7 @@ def test_an_upload_that_goes_beyond_its_limits_fails_alone(
         assert "30 MiB" in failed.message
         assert str(tmp_path) not in failed.message
         with pytest.raises(VideoError, match="30 MiB"):
-            engine.look(tmp_path / "bomb.gif", 2)
+            engine.look(Media(tmp_path / "bomb.gif", 2))
         assert isinstance(ask(engine, clip_path, num_frames=2)[-1], Done)
-        assert len(engine.look(clip_path, 3).pictures) == 3
+        assert len(engine.look(Media(clip_path, 3)).pictures) == 3
         assert decoder.pid != pid

@@ -9,8 +9,10 @@ import pytest
 from tests.serve.fakes import wait_until
 from tests.tiny import tiny_videollm
 from videollm import VideoLLM
+from videollm.serve.answering import warm_up
 from videollm.serve.engine import Engine
-from videollm.serve.jobs import Done, Piece, Question, Seen
+from videollm.serve.jobs import Done, Piece, Seen
+from videollm.serve.questions import Question
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +77,28 @@ def test_stop_ends_the_generation_behind_the_stream(
             job.stop()
     wait_until(lambda: not generating())
     assert isinstance(list(engine.submit(Question(clip_path, "next", max_new_tokens=2)))[-1], Done)
+
+
+def test_answers_given_together_are_those_given_alone(
+    start_engine: Callable[..., Engine], model: VideoLLM, clip_path: Path
+) -> None:
+    loaded = threading.Event()
+
+    def load() -> VideoLLM:
+        loaded.wait(10)
+        warm_up(model)
+        return model
+
+    engine = start_engine(load=load)
+    texts = ("one?", "a longer question?", "three?")
+    jobs = [
+        engine.submit(Question(clip_path, text, num_frames=2 + number, max_new_tokens=6 + number))
+        for number, text in enumerate(texts)
+    ]
+    loaded.set()
+    for number, (job, text) in enumerate(zip(jobs, texts, strict=True)):
+        told = "".join(event.text for event in job if isinstance(event, Piece))
+        alone = model.ask(clip_path, text, num_frames=2 + number, max_new_tokens=6 + number)
+        assert told.strip() == alone.answer
+    assert engine.tally.ends == {"answered": 3}
+    assert engine.tally.tokens["visual"] == (2 + 3 + 4) * 4

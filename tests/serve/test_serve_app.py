@@ -20,7 +20,7 @@ from tests.serve.fakes import FakeModel, wait_until
 from tests.tiny import needs_bitsandbytes
 from videollm import runtime
 from videollm.errors import ModelError
-from videollm.serve import app
+from videollm.serve import app, options
 from videollm.serve.app import main
 from videollm.video_limits import DecodeLimits
 
@@ -84,11 +84,11 @@ def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_limits_of_uploads_are_options(capsys: pytest.CaptureFixture[str]) -> None:
-    parse = app._parser().parse_args
-    assert app._limits(parse([])) == DecodeLimits()
+    parse = options.read_options
+    assert options.decode_limits(parse([])) == DecodeLimits()
     words = ["--open-seconds", "2", "--decode-seconds", "9", "--decode-memory-mib", "100"]
     given = parse([*words, "--max-video-mib", "0.5", "--max-megapixels", "2"])
-    assert app._limits(given) == DecodeLimits(
+    assert options.decode_limits(given) == DecodeLimits(
         open_seconds=2,
         decode_seconds=9,
         memory_bytes=100 * 2**20,
@@ -195,8 +195,8 @@ def test_a_public_link_is_said_or_its_lack_is(
 
     monkeypatch.setitem(sys.modules, "gradio.networking", SimpleNamespace(setup_tunnel=tunnel))
     server = SimpleNamespace(started=True, should_exit=False)
-    options = argparse.Namespace(host="0.0.0.0", share=True, open=False)
-    app._announce(server, 1234, options)  # type: ignore[arg-type]
+    wishes = argparse.Namespace(host="0.0.0.0", share=True, open=False, api_keys=[], page=True)
+    app._announce(server, 1234, wishes)  # type: ignore[arg-type]
     said = capsys.readouterr()
     assert said.out.startswith("videollm is at http://127.0.0.1:1234 ")
     assert ("https://somewhere.example" in said.out) == reachable
@@ -216,6 +216,6 @@ def test_a_browser_opens_where_there_is_a_desktop_or_a_wish(
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.setenv("DISPLAY", ":0" if desktop else "")
     server = SimpleNamespace(started=True, should_exit=False)
-    options = argparse.Namespace(host="::1", share=False, open=wish)
-    app._announce(server, 1234, options)  # type: ignore[arg-type]
+    wishes = argparse.Namespace(host="::1", share=False, open=wish, api_keys=[], page=True)
+    app._announce(server, 1234, wishes)  # type: ignore[arg-type]
     assert opened == (["http://[::1]:1234"] if opens else [])

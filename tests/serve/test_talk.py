@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from tests.serve.fakes import FakeModel, wait_until
 from videollm.serve.engine import Engine
 from videollm.serve.frames import FrameStrip
+from videollm.serve.questions import Media
 from videollm.serve.sessions import SessionStore
 from videollm.serve.talk import Session
 from videollm.serve.turns import Settings, Turn
@@ -18,8 +20,7 @@ Start = Callable[..., Engine]
 
 
 def talk_about(engine: Engine, video: Path, *questions: str) -> Session:
-    session = Session(engine)
-    choose(session, video, num_frames=2)
+    choose(session := Session(engine), video, settings=Settings(2))
     for question in questions:
         finish(session, question)
     return session
@@ -30,7 +31,7 @@ def choose(session: Session, video: Path | None, **options: Any) -> None:
 
 
 def finish(session: Session, question: str, settings: Settings | None = None) -> None:
-    list(session.ask(question, settings or Settings(num_frames=2)))
+    list(session.ask(question, settings or Settings(2)))
 
 
 def states(session: Session) -> list[str]:
@@ -56,7 +57,7 @@ def test_each_turn_is_told_to_the_model_with_the_ones_before(
 def test_the_answer_grows_before_the_askers_eyes(start_engine: Start, clip_path: Path) -> None:
     session = talk_about(start_engine(FakeModel()), clip_path)
     seen = []
-    for _ in session.ask("one?", Settings(num_frames=2)):
+    for _ in session.ask("one?", Settings(2)):
         seen.append(session.turns[0].answer)
     grown = list(dict.fromkeys(seen))
     assert grown[0] == ""
@@ -69,7 +70,7 @@ def test_another_video_ends_the_talk_and_says_so(start_engine: Start, clip_path:
     session = talk_about(start_engine(FakeModel()), clip_path)
     assert session.notice is None  # nothing to lose yet
     finish(session, "one?")
-    choose(session, clip_path, title="Clip 2", suggestions=("why?",), num_frames=3)
+    choose(session, clip_path, title="Clip 2", suggestions=("why?",), settings=Settings(3))
     assert session.turns == []
     assert session.notice is not None
     assert session.notice.text == "New video, new talk: Clip 2."
@@ -86,10 +87,10 @@ def test_a_running_answer_does_not_reach_the_next_talk(
     go = threading.Event()
     model = FakeModel(before_piece=lambda: go.wait(10) and None)
     session = talk_about(start_engine(model), clip_path)
-    answering = session.ask("one?", Settings(num_frames=2))
+    answering = session.ask("one?", Settings(2))
     next(answering)
     wait_until(lambda: bool(model.streams))
-    choose(session, clip_path, num_frames=5)
+    choose(session, clip_path, settings=Settings(5))
     go.set()
     list(answering)
     assert session.turns == []
@@ -104,10 +105,10 @@ def test_a_slow_file_does_not_push_aside_a_later_choice(
     session = Session(engine)
     slow, look = Path("slow.mp4"), engine.look
 
-    def look_slowly(video: Path, num_frames: int) -> FrameStrip:
-        if video is slow:
-            choose(session, clip_path, title="later", num_frames=2)
-        return look(clip_path, num_frames)
+    def look_slowly(media: Media) -> FrameStrip:
+        if media.path is slow:
+            choose(session, clip_path, title="later", settings=Settings(2))
+        return look(replace(media, path=clip_path))
 
     monkeypatch.setattr(engine, "look", look_slowly)
     choose(session, slow, title="earlier")
@@ -130,7 +131,7 @@ def test_retry_replaces_the_last_turn_with_another_draw(
 ) -> None:
     model = FakeModel()
     session = talk_about(start_engine(model), clip_path, "one?", "two?")
-    list(session.retry(Settings(num_frames=2)))
+    list(session.retry(Settings(2)))
     assert [turn.question for turn in session.turns] == ["one?", "two?"]
     assert [call["seed"] for call in model.calls] == [0, 0, 1]
     assert model.calls[2]["history"] == model.calls[1]["history"]
@@ -140,7 +141,7 @@ def test_stop_keeps_what_came_and_the_talk_goes_on(start_engine: Start, clip_pat
     pieces = threading.Semaphore(2)
     model = FakeModel(before_piece=lambda: pieces.acquire(timeout=10) and None)
     session = talk_about(start_engine(model), clip_path)
-    for _ in session.ask("one?", Settings(num_frames=2)):
+    for _ in session.ask("one?", Settings(2)):
         if session.turns[0].answer == "answer 1 ":
             session.stop()
     assert states(session) == ["stopped"]
@@ -154,7 +155,7 @@ def test_leaving_in_the_middle_of_an_answer_stops_it(start_engine: Start, clip_p
     go = threading.Event()
     model = FakeModel(before_piece=lambda: go.wait(10) and None)
     session = talk_about(start_engine(model), clip_path)
-    answering = session.ask("one?", Settings(num_frames=2))
+    answering = session.ask("one?", Settings(2))
     next(answering)
     next(answering)
     answering.close()
@@ -192,10 +193,10 @@ def test_what_makes_no_sense_is_answered_with_a_hint(start_engine: Start, clip_p
 
     assert hint(session.ask("one?", Settings())).startswith("Choose a video first")
     assert hint(session.retry(Settings())).startswith("There is no question to ask again")
-    choose(session, clip_path, num_frames=2)
+    choose(session, clip_path, settings=Settings(2))
     assert hint(session.ask("  ", Settings())).startswith("Type a question first")
     assert session.turns == []
-    answering = session.ask("one?", Settings(num_frames=2))
+    answering = session.ask("one?", Settings(2))
     next(answering)
     assert hint(session.ask("two?", Settings())).startswith("One answer at a time")
     go.set()
@@ -217,11 +218,11 @@ def test_preview_follows_the_setting_until_the_first_question(
     start_engine: Start, clip_path: Path
 ) -> None:
     session = talk_about(start_engine(FakeModel()), clip_path)
-    list(session.preview(5))
+    list(session.preview(Settings(5)))
     assert session.strip is not None
     assert len(session.strip.seconds) == 5
-    finish(session, "one?", Settings(num_frames=4))
-    list(session.preview(3))
+    finish(session, "one?", Settings(4))
+    list(session.preview(Settings(3)))
     assert len(session.strip.seconds) == 4
     assert len(session.turns) == 1
 
@@ -230,9 +231,9 @@ def test_a_question_asked_while_its_video_is_read_is_told_so(
     start_engine: Start, clip_path: Path
 ) -> None:
     session = Session(start_engine(FakeModel()))
-    choosing = session.choose(clip_path, num_frames=2)
+    choosing = session.choose(clip_path, settings=Settings(2))
     next(choosing)
-    assert list(session.ask("one?", Settings(num_frames=2))) == [False]
+    assert list(session.ask("one?", Settings(2))) == [False]
     list(choosing)
     assert session.notice is not None  # the hint outlasts the reading
     assert session.notice.text.startswith("The video is still being read")
@@ -243,7 +244,7 @@ def test_a_question_asked_while_its_video_is_read_is_told_so(
 
 def test_a_choice_that_was_broken_off_is_none(start_engine: Start, clip_path: Path) -> None:
     session = Session(start_engine(FakeModel()))
-    choosing = session.choose(clip_path, num_frames=2)
+    choosing = session.choose(clip_path, settings=Settings(2))
     next(choosing)
     assert session.wanted is clip_path
     choosing.close()
@@ -257,12 +258,12 @@ def test_a_preview_does_not_get_in_the_way_of_a_question(
     session = talk_about(engine, clip_path)
     look = engine.look
 
-    def look_slowly(video: Path, num_frames: int) -> FrameStrip:
+    def look_slowly(media: Media) -> FrameStrip:
         finish(session, "one?")
-        return look(video, num_frames)
+        return look(media)
 
     monkeypatch.setattr(engine, "look", look_slowly)
-    assert list(session.preview(5)) == []
+    assert list(session.preview(Settings(5))) == []
     assert states(session) == ["done"]
     assert session.strip is not None
     assert len(session.strip.seconds) == 2

@@ -51,7 +51,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.passwords.update(self.headers.get_all("Authorization", []))
         if kind in STATUSES:
             self.send_error(STATUSES[kind])
-        elif kind in ("circle", "chain", "elsewhere", "moved"):
+        elif kind in ("circle", "chain", "elsewhere", "moved", "to"):
             self.redirect(kind, name)
         elif kind == "slow-head":
             self.wfile.write(b"HTTP/1.0 200 OK\r\n")
@@ -75,6 +75,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             "chain": f"/chain/{name}x",
             "elsewhere": "file:///etc/hostname",
             "moved": f"/plain/{name}",
+            "to": name,
         }
         self.send_response(302)
         self.send_header("Location", targets[kind])
