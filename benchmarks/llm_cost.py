@@ -2,18 +2,15 @@
 
 python -m benchmarks.llm_cost [--measure] [--speed RECIPE=SAMPLES_PER_SECOND ...] [--output FOLDER]
 
-Memory is that of `benchmarks.llm_memory`. Hours follow from operations counted from the sizes and
-a share of a GPU's peak. The share is measured where there is no GPU: `--measure` trains a VideoLLM
-of the demo's size, LoRA with activation checkpointing as the recipes have it, and compares its
-operations a second with those of plain matrix products in the same process; the memory of such a
-model is held against its estimate, from a process of its own. What a GPU reaches
-differs; without a measurement on record the share is 40 %, as in `cost_table`. A speed measured
-there (samples a second of one GPU) is put in with `--speed`, and its row is marked so. Decoding
-videos is not in it.
+Memory is that of `benchmarks.llm_memory`. Hours follow from operations counted from the sizes at
+40 % of a GPU's peak, as in `cost_table`; a speed measured on a GPU (samples a second) is put in
+with `--speed`, and its row is marked so. Decoding videos is not in it. `--measure` trains a
+VideoLLM of the demo's size here, LoRA with activation checkpointing as the recipes have it: its
+operations a second are set beside those of plain matrix products in the same process, and what it
+adds to the memory of a process of its own beside the estimate.
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -26,7 +23,7 @@ import yaml
 from benchmarks.cost_table import UTILISATION
 from benchmarks.encoder_flops import encoder_flops
 from benchmarks.llm_memory import estimate, linear_parameters, text_config, vision
-from benchmarks.measure import apart, forget_peak, resident_bytes, save
+from benchmarks.measure import RESULTS, apart, forget_peak, resident_bytes, save
 from videollm.config import VideoLLMConfig
 from videollm.encoder import demo_config
 from videollm.encoder.config import VideoMAPConfig
@@ -57,52 +54,38 @@ SMALL_RECIPE: dict[str, Any] = {
     "lora_rank": 16,
     "lora_alpha": 32,
 }
-RESULTS = Path("benchmarks/results/llm_cost.json")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print the table as Markdown, write it with a measurement; return the exit code."""
+    """Print the table as Markdown, write it with measurements; return the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--measure", action="store_true", help="measure the share of the peak")
+    parser.add_argument("--measure", action="store_true", help="train a small one here")
     parser.add_argument("--speed", action="append", default=[], help="RECIPE=SAMPLES_PER_SECOND")
-    parser.add_argument("--output", type=Path, default=RESULTS.parent)
+    parser.add_argument("--output", type=Path, default=Path(RESULTS))
     options = parser.parse_args(arguments)
     speeds = {
         name: float(speed) for name, _, speed in (item.partition("=") for item in options.speed)
     }
-    measured = measure() if options.measure else _earlier()
     rows = [
-        cost_row(f"{stage}_{key}", tuning, measured["share_of_peak"], speeds)
+        cost_row(f"{stage}_{key}", tuning, speeds)
         for key in MODELS
         for stage, tuning in (("align", ""), ("instruct", "lora"), ("instruct", "qlora"))
     ]
     print(as_markdown(rows))
     if options.measure:
-        memory = apart(measure_memory)
-        print(memory)
-        found = {"measured": measured, "memory": memory, "rows": rows}
-        print(save(options.output, RESULTS.stem, found, ["benchmarks.llm_cost", *arguments]))
+        found = {"speed": measure_speed(), "memory": apart(measure_memory), "rows": rows}
+        print(found["speed"], found["memory"])
+        print(save(options.output, "llm_cost", found, ["benchmarks.llm_cost", *arguments]))
     return 0
 
 
-def _earlier() -> dict[str, Any]:
-    """Return the recorded measurement; where there is none, the share that cost_table assumes."""
-    if RESULTS.is_file():
-        found: dict[str, Any] = json.loads(RESULTS.read_text())["measured"]
-        return found
-    return {"share_of_peak": UTILISATION}
-
-
-def cost_row(
-    recipe_name: str, tuning: str, share_of_peak: float, speeds: dict[str, float]
-) -> dict[str, Any]:
+def cost_row(recipe_name: str, tuning: str, speeds: dict[str, float]) -> dict[str, Any]:
     """Return what a recipe costs.
 
     Args:
         recipe_name: A shipped one.
         tuning: "lora" or "qlora", empty for align.
-        share_of_peak: Of a GPU's bf16 peak that training reaches, 0 to 1.
         speeds: Samples a second of one GPU by recipe, where they were measured.
     """
     recipe: dict[str, Any] = yaml.safe_load(find_recipe(recipe_name).read_text())
@@ -125,7 +108,7 @@ def cost_row(
     )
     batch = recipe["per_device_train_batch_size"] * recipe["gradient_accumulation_steps"]
     samples = recipe["max_steps"] * batch * NUM_DEVICES
-    speed = speeds.get(recipe_name, share_of_peak * PEAK_FLOPS / flops)
+    speed = speeds.get(recipe_name, UTILISATION * PEAK_FLOPS / flops)
     return {
         "recipe": recipe_name,
         "tuning": tuning,
@@ -164,7 +147,7 @@ def sample_flops(
     return 3 * layers + 2 * head + encoder_flops(encoder, num_frames=num_frames)
 
 
-def measure() -> dict[str, Any]:
+def measure_speed() -> dict[str, Any]:
     """Return the speed of training a small VideoLLM, and its share of the machine's peak."""
     step = _small_training(SPEED_TOKENS)
     flops = sample_flops(

@@ -79,13 +79,13 @@ def test_sizes_are_those_published(key: str) -> None:
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing")
 def test_four_bits_take_less_memory_and_a_measured_speed_is_marked() -> None:
     name = "instruct_smollm2_1_7b"
-    rows = {tuning: cost_row(name, tuning, 0.5, {}) for tuning in ("lora", "qlora")}
+    rows = {tuning: cost_row(name, tuning, {}) for tuning in ("lora", "qlora")}
     parts = [rows[tuning]["parts_gib"] for tuning in ("lora", "qlora")]
     # The linear layers of 1.61 billion weights, from two bytes to about a half.
     assert parts[0]["weights"] - parts[1]["weights"] == pytest.approx(2.22, abs=0.02)
     assert {part for part in parts[0] if parts[0][part] != parts[1][part]} == {"weights", "kept"}
     assert rows["lora"]["source"] == "estimate"
-    measured = cost_row(name, "lora", 0.5, {name: 2 * rows["lora"]["samples_per_second"]})
+    measured = cost_row(name, "lora", {name: 2 * rows["lora"]["samples_per_second"]})
     assert measured["source"] == "measured"
     assert measured["hours_on_8"] == pytest.approx(rows["lora"]["hours_on_8"] / 2)
     assert ANSWER_TOKENS["align"] > ANSWER_TOKENS["instruct"]
