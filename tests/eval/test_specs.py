@@ -117,7 +117,7 @@ def test_every_spec_says_whether_it_was_verified() -> None:
     verified = {name for name, _ in COUNTS} - {"longvideobench_subtitles"}
     assert unverified == set(SPECS) - verified
     assert all(spec.layout and spec.videos_from for spec in SPECS.values())
-    assert set(BENCHMARKS) == {"toyworld", "shapeworld", "foreign", *SPECS}
+    assert set(BENCHMARKS) == {"toyworld", "shapeworld", "foreign", "needle", *SPECS}
 
 
 # One record in each unverified layout, and what must come of it.

@@ -11,7 +11,8 @@ from tests.videollm.drawn import draw_video, numbered_frames, numbers_of
 from videollm.clip import Clip
 from videollm.errors import VideoError
 from videollm.sampling import load_clip
-from videollm.serve.frames import see_frames
+from videollm.serve.frames import make_strip, see_frames
+from videollm.serve.questions import Media
 from videollm.video_cache import ClipCache
 
 
@@ -52,10 +53,10 @@ def test_the_second_question_does_not_decode(clip: Path, decodes: list[object]) 
 
 def test_the_page_shows_and_asks_from_one_decoding(clip: Path, decodes: list[object]) -> None:
     cache = ClipCache(load=counting(decodes))
-    strip, seen = see_frames(clip, 4, load=cache.load_clip)
-    strip_again, seen_again = see_frames(clip, 4, load=cache.load_clip)
-    assert seen_again is seen
-    assert strip_again == strip
+    media = Media(clip, 4)
+    strip = see_frames(media, load=cache.load_clip)
+    asked = cache.load_clip(clip, num_frames=4)
+    assert see_frames(media, load=cache.load_clip) == strip == make_strip(asked)
     assert len(decodes) == 1
 
 
