@@ -49,7 +49,7 @@ CONTENDERS: dict[str, dict[str, Any]] = {
 
 ENCODERS: dict[str, dict[str, Any]] = {
     "streamed": {},
-    "vit_per_frame": {"layer_pattern": "T", "scan_mode": "bidirectional", "attention_window": 1},
+    "vit_per_frame": {"layer_pattern": "T", "scan_mode": "frame_causal", "attention_window": 1},
     "vit_jointly": {"layer_pattern": "T", "scan_mode": "bidirectional", "attention_window": None},
 }
 """Name to what differs from the demo's encoder; `streamed` is ours, chunk by chunk."""

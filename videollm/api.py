@@ -18,7 +18,7 @@ from videollm.config import VideoLLMConfig
 from videollm.conversation import Conversation, Reply, converse
 from videollm.errors import RequestError
 from videollm.frame_options import MAX_FRAMES, FrameOptions
-from videollm.generate import Generation, generate_batch, stream_text
+from videollm.generate import Generation, stream_text
 from videollm.generate_rows import Listener
 from videollm.loading import load_model
 from videollm.long_video import LongVideos, WatchProgress
@@ -27,6 +27,7 @@ from videollm.processor import Message, VideoLLMProcessor
 from videollm.prompt_batch import prepare_prompts
 from videollm.prompting import build_messages, check_question
 from videollm.runtime import pick_device, pick_dtype
+from videollm.shared_prefix import generate_answers
 from videollm.stream_record import StreamOptions
 from videollm.streaming import StreamSession
 from videollm.video_cache import ClipCache
@@ -295,5 +296,4 @@ class VideoLLM:
     ) -> list[str]:
         videos, questions, histories = zip(*asked, strict=True)
         batch = prepare_prompts(self, videos, questions, histories=histories, num_frames=num_frames)
-        inputs = self.processor(batch.texts)
-        return generate_batch(self.model, self.processor, inputs, batch.features, generation)
+        return generate_answers(self.model, self.processor, batch, generation)

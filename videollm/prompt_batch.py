@@ -29,6 +29,20 @@ class PromptBatch:
     features: list[Tensor]
     owners: list[int]
 
+    def features_of(self, row: int) -> list[Tensor]:
+        """Return the features of a prompt's videos, in order."""
+        pairs = zip(self.features, self.owners, strict=True)
+        return [item for item, owner in pairs if owner == row]
+
+    def pick(self, rows: Sequence[int]) -> "PromptBatch":
+        """Return some of the prompts as a batch of their own."""
+        part = PromptBatch([self.texts[row] for row in rows], [], [])
+        for place, row in enumerate(rows):
+            found = self.features_of(row)
+            part.features.extend(found)
+            part.owners.extend([place] * len(found))
+        return part
+
 
 def prepare_prompts(
     model: "VideoLLM",
