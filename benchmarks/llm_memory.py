@@ -175,12 +175,8 @@ def estimate(
         attach_lora(model, LoraShape(rank=recipe["lora_rank"], alpha=recipe["lora_alpha"]))
         learning = sum(item.numel() for item in model.parameters() if item.requires_grad)
         part_bytes += 4 * learning
+    adapter = recipe if is_adapted else None
     layer_bytes = NF4_BYTES if recipe.get("tuning") == "qlora" else dtype.itemsize
-    largest = max(text.intermediate_size, text.vocab_size // 8) * text.hidden_size
-    kept = dtype.itemsize * text.num_hidden_layers * rows * num_tokens * text.hidden_size
-    kept += _kept_by_a_layer(name, (rows, num_tokens), recipe if is_adapted else None, dtype)
-    if recipe.get("tuning") == "qlora":
-        kept += 2 * largest
     frozen = estimate_memory(
         encoder,
         (rows, frames, 3, encoder.image_size, encoder.image_size),
@@ -193,11 +189,27 @@ def estimate(
     return Memory(
         weights=round(layer_bytes * layers + dtype.itemsize * others + part_bytes),
         learning=LEARNING_BYTES * learning,
-        kept=kept,
+        kept=_kept(recipe, name, (rows, num_tokens), adapter, dtype),
         # In its own format once, then float32: logits, their logarithms, the gradient.
         head=(dtype.itemsize + 3 * 4) * rows * num_answer * text.vocab_size,
         encoder=frozen.total_bytes,
     )
+
+
+def _kept(
+    recipe: dict[str, Any],
+    name: str,
+    shape: tuple[int, int],
+    adapter: dict[str, Any] | None,
+    dtype: torch.dtype,
+) -> int:
+    """Return the bytes kept for the way back: the inputs of all layers, and all of one."""
+    text = text_config(name)
+    kept = dtype.itemsize * text.num_hidden_layers * shape[0] * shape[1] * text.hidden_size
+    kept += _kept_by_a_layer(name, shape, adapter, dtype)
+    if recipe.get("tuning") == "qlora":  # the layer at work, unpacked there and back
+        kept += 2 * max(text.intermediate_size, text.vocab_size // 8) * text.hidden_size
+    return kept
 
 
 def _kept_by_a_layer(
