@@ -89,7 +89,7 @@ class Answerer:
                 self._clips.load_clip(media.path, **media.options(default))
                 for media in question.media
             ]
-        if question.shows_frames and not job.emit(Seen(make_strip(clips[0]))):
+        if question.shows_frames and not job.emit(Seen(make_strip(clips[-1]))):
             return None
         return Conversation(
             messages=question.messages, clips=clips, generation=question.wish.generation

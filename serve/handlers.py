@@ -185,6 +185,7 @@ class Handlers:
             temperature=values[parts.temperature],
             fps=values[parts.fps] or 0.0,
             system=values[parts.system].strip(),
+            keep_talk=values[parts.keep_talk],
         )
 
     def _session(self, request: gr.Request) -> Session:
@@ -224,8 +225,8 @@ class Handlers:
         done = next((turn.done for turn in reversed(turns) if turn.done is not None), None)
         return {
             parts.samples: markup.sample_grid(self._samples, chosen),
-            parts.strip: markup.frame_strip(session.strip, bool(turns)),
-            parts.chat: [message for turn in turns for message in _messages(turn)],
+            parts.strip: markup.frame_strip(session.strip, session.has_shown),
+            parts.chat: _conversation(turns),
             parts.chips: markup.suggestion_chips(session.suggestions),
             parts.notice: markup.notice_line(session.notice),
             parts.cost: markup.cost_line(done),
@@ -235,8 +236,21 @@ class Handlers:
             parts.edit: gr.update(interactive=bool(turns)),
             parts.save_markdown: gr.update(interactive=bool(turns)),
             parts.save_json: gr.update(interactive=bool(turns)),
-            parts.times: markup.time_links(find_seconds(turns[-1].answer) if turns else []),
+            parts.times: markup.time_links(
+                find_seconds(turns[-1].answer) if session.has_shown else []
+            ),
         }
+
+
+def _conversation(turns: Sequence[Turn]) -> list[dict[str, str]]:
+    """Return the messages of a talk; where it is about several videos, their names as well."""
+    several = len({turn.video for turn in turns}) > 1
+    messages: list[dict[str, str]] = []
+    for before, turn in zip([None, *turns], turns, strict=False):
+        if several and (before is None or before.video != turn.video):
+            messages.append({"role": "user", "content": f"About {turn.title}:"})
+        messages += _messages(turn)
+    return messages
 
 
 def _messages(turn: Turn) -> list[dict[str, str]]:

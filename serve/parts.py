@@ -29,6 +29,7 @@ class Parts:
     temperature: gr.Slider
     fps: gr.Number
     system: gr.Textbox
+    keep_talk: gr.Checkbox
     timer: gr.Timer
     address: gr.Textbox
     times: gr.HTML
@@ -40,7 +41,14 @@ class Parts:
     @property
     def settings(self) -> set[Any]:
         """Return the inputs of `Settings`."""
-        return {self.frames, self.length, self.temperature, self.fps, self.system}
+        return {
+            self.frames,
+            self.length,
+            self.temperature,
+            self.fps,
+            self.system,
+            self.keep_talk,
+        }
 
     @property
     def talk(self) -> list[Any]:

@@ -6,6 +6,7 @@ wait for them.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from videollm.generate import Generation
     from videollm.streaming import StreamSession
 
-__all__ = ["Asked", "Chat", "LiveQuestion", "Media", "Question", "Wish"]
+__all__ = ["Asked", "Chat", "Exchange", "LiveQuestion", "Media", "Question", "Wish"]
 
 Message = dict[str, Any]
 
@@ -86,13 +87,31 @@ class Asked(Protocol):
 
 
 @dataclass(frozen=True)
+class Exchange:
+    """Hold a question that was answered.
+
+    Args:
+        video: The file that it was about.
+        question: The question.
+        answer: Its answer.
+    """
+
+    video: Path
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True)
 class Question:
     """Hold everything that one answer about a file depends on.
+
+    A video is shown to the model in the turn that is the first about it, and again where the talk
+    comes back to it after another.
 
     Args:
         video: The file to look at.
         text: The question.
-        history: Earlier turns, oldest first, as role and content.
+        history: Earlier turns, oldest first.
         num_frames: Frames sampled evenly from the video, at least 1.
         max_new_tokens: The longest answer, in tokens.
         temperature: 0 always takes the likeliest token; higher values vary the answer.
@@ -103,7 +122,7 @@ class Question:
 
     video: Path
     text: str
-    history: tuple[dict[str, str], ...] = ()
+    history: tuple[Exchange, ...] = ()
     num_frames: int = 16
     max_new_tokens: int = 64
     temperature: float = 0.0
@@ -121,16 +140,24 @@ class Question:
 
     @property
     def messages(self) -> list[Message]:
-        """The chat with the video in its first turn."""
-        from videollm.prompting import build_messages
+        """The chat with its videos, each in the turn that turns to it."""
+        from videollm.prompting import check_question
 
-        chat = build_messages(self.text, self.history, has_video=True)
-        return [{"role": "system", "content": self.system}, *chat] if self.system else chat
+        chat: list[Message] = [{"role": "system", "content": self.system}] if self.system else []
+        shown: Path | None = None
+        for turn in self.history:
+            chat.append(_asking(turn.question, shows=turn.video != shown))
+            chat.append({"role": "assistant", "content": turn.answer})
+            shown = turn.video
+        return [*chat, _asking(check_question(self.text), shows=self.video != shown)]
 
     @property
     def media(self) -> tuple[Media, ...]:
-        """The video."""
-        return (Media(self.video, self.num_frames, self.fps or None),)
+        """The videos of the chat, in the order in which they are shown; the question's is last."""
+        videos = [*(turn.video for turn in self.history), self.video]
+        return tuple(
+            Media(video, self.num_frames, self.fps or None) for video, _ in groupby(videos)
+        )
 
 
 @dataclass(frozen=True)
@@ -175,3 +202,10 @@ class LiveQuestion:
     text: str
     wish: Wish = Wish()
     stop: tuple[str, ...] = ()
+
+
+def _asking(text: str, *, shows: bool) -> Message:
+    """Return a user's message, with a video before its words or without."""
+    if not shows:
+        return {"role": "user", "content": text}
+    return {"role": "user", "content": [{"type": "video"}, {"type": "text", "text": text}]}

@@ -23,7 +23,7 @@ USUAL = Settings()
 
 @dataclass(eq=False)
 class Session:
-    """One person's talk about one video at a time.
+    """One person's talk, about one video at a time.
 
     Args:
         engine: Answers the questions.
@@ -52,6 +52,11 @@ class Session:
         """Return whether an answer is on its way."""
         return self._job is not None and not self._job.ended
 
+    @property
+    def has_shown(self) -> bool:
+        """Return whether the last question was about the video that is chosen now."""
+        return bool(self.turns) and self.turns[-1].video == self.video
+
     def choose(
         self,
         video: Path | None,
@@ -60,26 +65,20 @@ class Session:
         suggestions: tuple[str, ...] = (),
         settings: Settings = USUAL,
     ) -> Iterator[bool]:
-        """Turn to another video, or to none; a talk about the last one ends.
+        """Turn to another video, or to none; a talk about the last one ends or goes on.
 
         Args:
             video: The file.
             title: What to call it; its file name by default.
             suggestions: Questions to offer.
-            settings: Which of its frames to show.
+            settings: Which of its frames to show, and whether it joins the talk.
 
         Yields:
             True: Read the session for what is new.
         """
         title = title or (video.name if video else "")
         with self._lock:
-            had_talk = bool(self.turns)
-            self.clear()
-            self.wanted = video
-            self.video, self.title, self.suggestions, self.strip = None, "", (), None
-            if had_talk:
-                new = f"New video, new talk: {title}."
-                self.notice = Notice(new if video else "The video is gone and the talk with it.")
+            self._turn_to(video, title, joins=settings.keep_talk and video is not None)
         try:
             yield True
             if video is not None and self._read(video, title, suggestions, settings):
@@ -99,7 +98,7 @@ class Session:
             Whether the strip is new. Otherwise the notice says why it is not.
         """
         video = self.video
-        if video is None or self.turns:
+        if video is None or self.has_shown:
             return
         try:
             strip = self.engine.look(_media(video, settings))
@@ -108,7 +107,7 @@ class Session:
             yield False
             return
         with self._lock:
-            if self.video is not video or self.turns:
+            if self.video is not video or self.has_shown:
                 return
             self.strip = strip
         yield True
@@ -181,6 +180,24 @@ class Session:
         self.turns = []
         self.notice = None
 
+    def _turn_to(self, video: Path | None, title: str, *, joins: bool) -> None:
+        had_talk = bool(self.turns)
+        if joins:
+            self.stop()
+            self.notice = None
+        else:
+            self.clear()
+        self.wanted = video
+        self.video, self.title, self.suggestions, self.strip = None, "", (), None
+        if not had_talk:
+            return
+        if joins:
+            self.notice = Notice(f"The talk goes on with {title}.")
+        elif video is not None:
+            self.notice = Notice(f"New video, new talk: {title}.")
+        else:
+            self.notice = Notice("The video is gone and the talk with it.")
+
     def _read(
         self, video: Path, title: str, suggestions: tuple[str, ...], settings: Settings
     ) -> bool:
@@ -224,7 +241,7 @@ class Session:
         except VideoLLMError as error:
             self.notice = Notice(explain(error), "error")
             return None
-        turn = Turn(text, attempt=attempt)
+        turn = Turn(text, self.video, self.title, attempt=attempt)
         self.turns = [*earlier, turn]
         return turn
 
@@ -242,8 +259,8 @@ class Session:
     def _apply(self, event: Event, turn: Turn) -> None:
         turn.waiting = event.reason if isinstance(event, Waiting) else ""
         if isinstance(event, Seen):
-            # a talk that ended meanwhile must not show its frames beside the next video
-            if turn in self.turns:
+            # what was turned away from must not show its frames beside the next video
+            if turn in self.turns and turn.video == self.video:
                 self.strip = event.strip
         elif isinstance(event, Piece):
             turn.answer += event.text

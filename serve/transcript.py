@@ -27,9 +27,13 @@ def to_markdown(session: Session) -> str:
     Args:
         session: The talk.
     """
-    lines = [f"# {_plain(session.title)}", "", f"Answers by {_plain(session.engine.model_name)}."]
+    title = session.turns[0].title if session.turns else session.title
+    lines = [f"# {_plain(title)}", "", f"Answers by {_plain(session.engine.model_name)}."]
     for turn in session.turns:
         state = "" if turn.state == "done" else f" ({turn.state})"
+        if turn.title != title:
+            title = turn.title
+            lines += ["", f"## {_plain(title)}"]
         lines += ["", f"**{_plain(turn.question)}**", "", f"{_plain(turn.answer.strip())}{state}"]
     return "\n".join(lines) + "\n"
 
@@ -51,6 +55,7 @@ def to_json(session: Session) -> str:
 
 def _turn(turn: Turn) -> dict[str, object]:
     known: dict[str, object] = {
+        "video": turn.title,
         "question": turn.question,
         "answer": turn.answer.strip(),
         "state": turn.state,

@@ -3,10 +3,13 @@
 What happens to them is the matter of `videollm.serve.talk`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from videollm.serve.jobs import Done
+from videollm.serve.questions import Exchange
 
 __all__ = ["Notice", "Settings", "Turn", "history"]
 
@@ -21,6 +24,7 @@ class Settings:
         temperature: 0 always takes the likeliest token.
         fps: Frames a second instead of `num_frames`; 0 is not so.
         system: The system message; empty is the model's own.
+        keep_talk: Whether another video joins the talk instead of beginning a new one.
     """
 
     num_frames: int = 16
@@ -28,6 +32,7 @@ class Settings:
     temperature: float = 0.0
     fps: float = 0.0
     system: str = ""
+    keep_talk: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ class Turn:
 
     Args:
         question: As it was asked.
+        video: The file that it is about.
+        title: What that is called on the page.
         answer: The text so far; the reason where it failed.
         state: `running` until the answer ends in one of the other ways.
         waiting: Why nothing comes yet; empty once something does.
@@ -57,6 +64,8 @@ class Turn:
     """
 
     question: str
+    video: Path
+    title: str
     answer: str = ""
     state: Literal["running", "done", "stopped", "failed"] = "running"
     waiting: str = ""
@@ -64,15 +73,11 @@ class Turn:
     attempt: int = 0
 
 
-def history(turns: list[Turn]) -> tuple[dict[str, str], ...]:
-    """Return what the model is told of earlier turns, as role and content.
+def history(turns: Sequence[Turn]) -> tuple[Exchange, ...]:
+    """Return what the model is told of earlier turns.
 
     Args:
         turns: Oldest first; those without an answer are left out.
     """
     answered = [turn for turn in turns if turn.state in ("done", "stopped") and turn.answer]
-    return tuple(
-        {"role": role, "content": content}
-        for turn in answered
-        for role, content in (("user", turn.question), ("assistant", turn.answer))
-    )
+    return tuple(Exchange(turn.video, turn.question, turn.answer) for turn in answered)

@@ -195,6 +195,11 @@ def _settings_parts() -> dict[str, Any]:
             max_length=2000,
             elem_id="system",
         ),
+        "keep_talk": gr.Checkbox(
+            default.keep_talk,
+            label="Another video joins the talk instead of beginning a new one",
+            elem_id="keep-talk",
+        ),
     }
 
 

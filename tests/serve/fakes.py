@@ -98,6 +98,7 @@ class FakeModel:
                 words_of(one) for one in conversation.messages if one["role"] == "system"
             ),
             "num_frames": sum(len(clip) for clip in conversation.clips),
+            "videos": [videos_of(one) for one in [*history, last] if one["role"] == "user"],
             **asdict(conversation.generation),
         }
         self.calls.append(call)
@@ -126,6 +127,12 @@ def words_of(message: dict[str, Any]) -> str:
     if isinstance(content, str):
         return content
     return "\n".join(part["text"] for part in content if part["type"] == "text")
+
+
+def videos_of(message: dict[str, Any]) -> int:
+    """Return how many videos a message shows."""
+    content = message["content"]
+    return 0 if isinstance(content, str) else sum(part["type"] == "video" for part in content)
 
 
 def wait_until(holds: Callable[[], bool], seconds: float = 10.0) -> None:

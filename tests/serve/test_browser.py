@@ -86,6 +86,22 @@ def test_another_video_begins_another_talk(page: Page, model: FakeModel) -> None
     expect_answer(page, 1, "answer 1 to: two?")
 
 
+def test_another_video_joins_the_talk(page: Page, model: FakeModel) -> None:
+    choose(page, 1)
+    ask(page, "one?")
+    expect_answer(page, 1, "answer 1 to: one?")
+    page.click("#settings button")
+    page.check("#keep-talk input")
+    choose(page, 2)
+    expect_notice(page, "The talk goes on with Clip 2.")
+    expect(page.locator("#strip")).to_contain_text("will see")
+    ask(page, "two?")
+    expect_answer(page, 2, "answer 2 to: two?")
+    expect(page.locator("#chat")).to_contain_text("About Clip 1:")
+    expect(page.locator("#chat")).to_contain_text("About Clip 2:")
+    assert (model.calls[-1]["videos"], model.calls[-1]["num_frames"]) == ([1, 1], 32)
+
+
 def test_two_visitors_do_not_see_each_other(
     page: Page, browser: Browser, address: str, pace: Pace
 ) -> None:

@@ -14,7 +14,7 @@ from tests.videollm.test_video_refusals import forged_gif
 from videollm.errors import ModelError, RequestError, VideoError
 from videollm.serve.engine import Engine
 from videollm.serve.jobs import Done, Event, Failed, Job, Piece, Seen, Waiting
-from videollm.serve.questions import Media, Question
+from videollm.serve.questions import Exchange, Media, Question
 from videollm.video_limits import DecodeLimits
 from videollm.video_worker import DecodeWorker
 
@@ -53,12 +53,12 @@ def test_an_answer_is_its_frames_then_its_pieces_then_its_costs(
 
 def test_the_model_gets_what_was_asked(start_engine: Start, clip_path: Path) -> None:
     model = FakeModel()
-    history = ({"role": "user", "content": "a"}, {"role": "assistant", "content": "b"})
+    told = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     ask(
         start_engine(model),
         clip_path,
         "what then?",
-        history=history,
+        history=(Exchange(clip_path, "a", "b"),),
         num_frames=3,
         max_new_tokens=7,
         temperature=0.5,
@@ -68,7 +68,8 @@ def test_the_model_gets_what_was_asked(start_engine: Start, clip_path: Path) -> 
     assert model.calls == [
         {
             "question": "what then?",
-            "history": list(history),
+            "history": told,
+            "videos": [1, 0],
             "system": "Be brief.",
             "num_frames": 3,
             "max_new_tokens": 7,

@@ -12,7 +12,7 @@ from videollm import VideoLLM
 from videollm.serve.answering import warm_up
 from videollm.serve.engine import Engine
 from videollm.serve.jobs import Done, Piece, Seen
-from videollm.serve.questions import Question
+from videollm.serve.questions import Exchange, Question
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def test_answers_are_those_of_the_model(
     question = Question(
         clip_path,
         "two?",
-        history=tuple(history),
+        history=(Exchange(clip_path, "one?", "a circle"),),
         num_frames=5,
         max_new_tokens=12,
         temperature=temperature,

@@ -19,9 +19,10 @@ SCRIPT = "<script>alert(1)</script>"
 def session() -> Session:
     engine = Engine("demo", lambda: pytest.fail("not needed"))  # type: ignore[arg-type]
     done = Done(frames=4, visual_tokens=16, answer_tokens=3)
+    about = (Path("x.mp4"), "[clip](x).mp4")
     turns = [
-        Turn("what *moves*?", f"a {SCRIPT} at 2.5s", "done", done=done),
-        Turn("and?", "a cir", "stopped", done=Done(stopped=True)),
+        Turn("what *moves*?", *about, f"a {SCRIPT} at 2.5s", "done", done=done),
+        Turn("and?", *about, "a cir", "stopped", done=Done(stopped=True)),
     ]
     return Session(engine, title="[clip](x).mp4", turns=turns)
 
@@ -37,6 +38,16 @@ def test_a_talk_is_saved_as_it_was(session: Session) -> None:
     assert "<script>" not in text.replace("\\<", "")
     assert "**what \\*moves\\*?**" in text
     assert "a cir (stopped)" in text
+
+
+def test_a_saved_talk_names_each_of_its_videos(session: Session) -> None:
+    session.turns.append(Turn("here?", Path("y.mp4"), "y#.mp4", "no", "done"))
+    session.title = "y#.mp4"
+    text = to_markdown(session)
+    assert text.startswith("# \\[clip\\](x).mp4\n")
+    assert text.index("a cir") < text.index("## y\\#.mp4") < text.index("**here?**")
+    videos = [turn["video"] for turn in json.loads(to_json(session))["turns"]]
+    assert videos == ["[clip](x).mp4", "[clip](x).mp4", "y#.mp4"]
 
 
 @pytest.mark.parametrize(

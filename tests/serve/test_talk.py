@@ -81,6 +81,38 @@ def test_another_video_ends_the_talk_and_says_so(start_engine: Start, clip_path:
     assert (session.video, session.strip, session.suggestions) == (None, None, ())
 
 
+def test_another_video_joins_the_talk_if_asked_to(
+    start_engine: Start, clip_path: Path, tmp_path: Path
+) -> None:
+    model = FakeModel()
+    second = tmp_path / "second.mp4"
+    second.write_bytes(clip_path.read_bytes())
+    joins = Settings(2, keep_talk=True)
+    session = talk_about(start_engine(model), clip_path, "one?")
+    choose(session, second, title="Clip 2", settings=joins)
+    assert session.notice is not None
+    assert session.notice.text == "The talk goes on with Clip 2."
+    assert not session.has_shown
+    list(session.preview(Settings(3)))
+    assert session.strip is not None
+    assert len(session.strip.seconds) == 3
+    finish(session, "two?", joins)
+    choose(session, clip_path, settings=joins)
+    finish(session, "three?", joins)
+    finish(session, "four?", joins)
+    assert [turn.title for turn in session.turns] == [
+        "moving.mp4",
+        "Clip 2",
+        "moving.mp4",
+        "moving.mp4",
+    ]
+    assert [call["videos"] for call in model.calls] == [[1], [1, 1], [1, 1, 1], [1, 1, 1, 0]]
+    assert [call["num_frames"] for call in model.calls] == [2, 4, 6, 6]
+    assert [len(call["history"]) for call in model.calls] == [0, 2, 4, 6]
+    choose(session, None, settings=joins)
+    assert session.turns == []
+
+
 def test_a_running_answer_does_not_reach_the_next_talk(
     start_engine: Start, clip_path: Path
 ) -> None:
@@ -283,7 +315,7 @@ def test_the_store_forgets_idle_and_surplus_sessions_and_stops_them(
         start_engine(FakeModel()), max_sessions=3, idle_seconds=10.0, clock=lambda: now[0]
     )
     first = store.get("a")
-    first.turns.append(Turn("one?"))
+    first.turns.append(Turn("one?", Path("a.mp4"), "a.mp4"))
     assert store.get("a") is first
     for seconds, key in ((1.0, "b"), (2.0, "c"), (3.0, "a"), (4.0, "d")):
         now[0] = seconds
