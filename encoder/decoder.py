@@ -99,8 +99,9 @@ class AutoregressiveDecoder(nn.Module):
         target_size: Width of a prediction.
         num_layers: Blocks.
         num_heads: Attention heads.
-        context: Of decoding by frame: "past" (frames before t) or "past_and_present" (frame t as
-            well, as MAP does).
+        context: Of decoding by frame: "past" (frames before t), "previous" (the one before t
+            alone: what else is to be known of the past, its tokens must carry) or
+            "past_and_present" (frame t as well, as MAP does).
         decoding: "frame" (all tokens of a frame at once) or "token" (in raster order).
 
     Raises:
@@ -116,7 +117,7 @@ class AutoregressiveDecoder(nn.Module):
         target_size: int,
         num_layers: int,
         num_heads: int,
-        context: Literal["past", "past_and_present"],
+        context: Literal["past", "previous", "past_and_present"],
         decoding: Literal["frame", "token"],
     ) -> None:
         super().__init__()
@@ -207,11 +208,12 @@ class AutoregressiveDecoder(nn.Module):
     ) -> Tensor:
         """Return (T * N, M), true where a query of one frame may read memory of another."""
         frames = torch.arange(num_frames, device=device)
-        if self.context == "past":
-            allowed = frames[:, None] > frames[None]
-            allowed[0, 0] = True
+        ahead = frames[:, None] - frames[None]
+        if self.context == "past_and_present":
+            allowed = ahead >= 0
         else:
-            allowed = frames[:, None] >= frames[None]
+            allowed = ahead >= 1 if self.context == "past" else ahead == 1
+            allowed[0, 0] = True
         return allowed.repeat_interleave(num_tokens, 0).repeat_interleave(kept, 1)
 
     def _token_mask(self, visible: Tensor) -> Tensor:

@@ -91,6 +91,17 @@ def pixel_targets(pixel_values: Tensor, config: VideoMAPConfig) -> Tensor:
     return (patches - mean) / (variance + 1e-6).sqrt()
 
 
+def instance_norm(features: Tensor) -> Tensor:
+    """Return features (B, T, N, F) with zero mean and unit variance over each clip's tokens.
+
+    Source: data2vec (arXiv 2202.03555), section 3.3, normalised targets.
+    """
+    features = features.float()
+    mean = features.mean(dim=(1, 2), keepdim=True)
+    variance = features.var(dim=(1, 2), keepdim=True, correction=0)
+    return (features - mean) / (variance + 1e-6).sqrt()
+
+
 class AlignmentHead(nn.Module):
     """A norm and a linear map from one layer's tokens to the teacher's features."""
 
@@ -210,7 +221,7 @@ class VideoMAPForPreTraining(PreTrainedModel):
                 f"targets are {targets.shape[-1]} wide; this model was made for "
                 f"{self.config.target_dim}"
             )
-        return targets
+        return instance_norm(targets) if self.config.target_norm == "instance" else targets
 
     def _prediction_loss(
         self, predictions: Tensor, targets: Tensor, weights: Tensor | None, visible: Tensor

@@ -17,10 +17,13 @@ class VideoMAPPreTrainingConfig(PreTrainedConfig):
         encoder_config: The encoder's own config.
         target_type: "features" of a teacher, or "pixels" (normalised patches; no teacher).
         target_dim: Width F of a teacher's feature; for pixels it follows from the encoder.
+        target_norm: Of features: "none", or "instance", each channel with zero mean and unit
+            variance over a clip's tokens, so that only what differs within the clip is scored.
         decoder_layers: Blocks of the decoder.
         decoder_hidden_size: Its width P.
         decoder_attention_heads: Its heads.
-        decoder_context: Frames that predict frame t: "past" (before t) or "past_and_present".
+        decoder_context: Frames that predict frame t: "past" (before t), "previous" (the one
+            before t alone) or "past_and_present".
         decoding: "frame" (all tokens of a frame at once) or "token" (in raster order, masked
             tokens scored only; the paper's ablation).
         prediction_weight: Weight of the autoregressive loss.
@@ -32,7 +35,8 @@ class VideoMAPPreTrainingConfig(PreTrainedConfig):
         ValueError: A field is unknown or out of its range.
 
     Source: VideoMAP (arXiv 2503.12332) for frame-wise autoregression towards CLIP features;
-    UMT (arXiv 2303.16058) for visible alignment; decoder depth as in yunzeliu/MAP.
+    UMT (arXiv 2303.16058) for visible alignment; decoder depth as in yunzeliu/MAP; instance
+    norm of targets as in data2vec (arXiv 2202.03555), section 3.3.
     """
 
     model_type: ClassVar[str] = "videomap_pretraining"
@@ -43,10 +47,11 @@ class VideoMAPPreTrainingConfig(PreTrainedConfig):
     encoder_config: dict[str, Any] | PreTrainedConfig | None = None
     target_type: Literal["features", "pixels"] = "pixels"
     target_dim: int | None = None
+    target_norm: Literal["none", "instance"] = "none"
     decoder_layers: int = 4
     decoder_hidden_size: int = 192
     decoder_attention_heads: int = 6
-    decoder_context: Literal["past", "past_and_present"] = "past"
+    decoder_context: Literal["past", "previous", "past_and_present"] = "past"
     decoding: Literal["frame", "token"] = "frame"
     prediction_weight: float = 1.0
     alignment_weight: float = 1.0

@@ -203,13 +203,20 @@ class PretrainArguments:
     alignment_weight: float = field(
         default=1.0, metadata=described("weight of aligning visible tokens with the teacher")
     )
+    target_norm: Literal["none", "instance"] = field(
+        default="none",
+        metadata=described(
+            "instance: features with zero mean and unit variance over a clip's patches, channel by "
+            "channel; for a teacher whose features hardly differ"
+        ),
+    )
     alignment_layers: list[int] = field(
         default_factory=lambda: [-1], metadata=described("layers to align, -1 being the output")
     )
     decoder_layers: int = field(default=4, metadata=described("blocks of the decoder"))
     decoder_hidden_size: int = field(default=192, metadata=described("width of the decoder"))
     decoder_attention_heads: int = field(default=6, metadata=described("heads of the decoder"))
-    decoder_context: Literal["past", "past_and_present"] = field(
+    decoder_context: Literal["past", "previous", "past_and_present"] = field(
         default="past", metadata=described("frames whose visible tokens a prediction may use")
     )
     decoding: Literal["frame", "token"] = field(

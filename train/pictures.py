@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from videollm.encoder import VideoMAPConfig, VideoMAPForPreTraining, VideoMAPPreTrainingConfig
-from videollm.encoder.pretrain import pixel_targets
+from videollm.encoder.pretrain import instance_norm, pixel_targets
 
 __all__ = ["PredictionPictures"]
 
@@ -89,7 +89,8 @@ def _rows(model: VideoMAPForPreTraining, batch: dict[str, Tensor]) -> dict[str, 
             _unpatched(item, encoder.tubelet_size, side, patch) for item in (wanted, predicted)
         ]
     else:
-        wanted = batch["targets"][0].float()
+        wanted = batch["targets"].float()
+        wanted = (instance_norm(wanted) if config.target_norm == "instance" else wanted)[0]
         error = 1.0 - nn.functional.cosine_similarity(predicted, wanted, dim=-1)
         pictures = _coloured(wanted, predicted, side)
     rows |= {"target": pictures[0], "predicted": pictures[1]}

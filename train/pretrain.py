@@ -105,6 +105,7 @@ def build_model(
             encoder_config=encoder.config,
             target_type="pixels" if target_size is None else "features",
             target_dim=target_size,
+            target_norm=objective.target_norm,
             decoder_layers=objective.decoder_layers,
             decoder_hidden_size=objective.decoder_hidden_size,
             decoder_attention_heads=objective.decoder_attention_heads,

@@ -12,7 +12,7 @@ from tests.tiny import tiny_encoder
 from videollm.encoder import VideoMAPForPreTraining, VideoMAPPreTrainingConfig
 from videollm.encoder.decoder import AutoregressiveDecoder
 from videollm.encoder.masking import random_visible
-from videollm.encoder.pretrain import cosine_loss, pixel_targets
+from videollm.encoder.pretrain import cosine_loss, instance_norm, pixel_targets
 
 FRAMES, PATCHES, WIDTH = 5, 4, 6
 
@@ -35,6 +35,10 @@ def visible(keep: float = 0.5) -> Tensor:
 
 def video() -> Tensor:
     return torch.randn(1, FRAMES, 3, 16, 16)
+
+
+def video_of_ones() -> Tensor:
+    return torch.ones(1, FRAMES, 3, 16, 16)
 
 
 def targets() -> Tensor:
@@ -65,6 +69,37 @@ def test_past_and_present_sees_its_own_frame() -> None:
         after = trained(altered, targets=targets(), visible=visible()).predictions
     assert torch.equal(before[:, :2], after[:, :2])
     assert not torch.equal(before[:, 2], after[:, 2])
+
+
+def test_what_a_clip_has_in_common_is_not_scored_under_instance_norm() -> None:
+    wanted = targets()
+    common = 50.0 * torch.randn(WIDTH)
+    plain, normed = model(), model(target_norm="instance")
+    normed.load_state_dict(plain.state_dict())
+    with torch.no_grad():
+        losses = [
+            float(one(video_of_ones(), targets=shown, visible=visible()).loss)
+            for one in (plain, normed)
+            for shown in (wanted, wanted + common)
+        ]
+    assert abs(losses[0] - losses[1]) > 0.1
+    assert losses[2] == pytest.approx(losses[3], abs=1e-4)
+    seen = instance_norm(wanted)
+    torch.testing.assert_close(seen.mean(dim=(1, 2)), torch.zeros(1, WIDTH), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        seen.var(dim=(1, 2), correction=0), torch.ones(1, WIDTH), atol=1e-4, rtol=0
+    )
+
+
+def test_previous_reads_one_frame_of_the_memory_alone() -> None:
+    decoder = model(decoder_context="previous").decoder
+    memory = torch.randn(1, FRAMES, PATCHES // 2, decoder.project.in_features)
+    altered = memory.clone()
+    altered[:, 1] += 1.0
+    with torch.no_grad():
+        before, after = (decoder(one, visible(), 2) for one in (memory, altered))
+    changed = (before != after).flatten(2).any(dim=-1)[0].tolist()
+    assert changed == [frame == 2 for frame in range(FRAMES)]
 
 
 @settings(max_examples=20, deadline=None)
