@@ -92,7 +92,10 @@ class Answerer:
         if question.shows_frames and not job.emit(Seen(make_strip(clips[-1]))):
             return None
         return Conversation(
-            messages=question.messages, clips=clips, generation=question.wish.generation
+            messages=question.messages,
+            clips=clips,
+            generation=question.wish.generation,
+            tokens_per_frame=question.tokens_per_frame,
         )
 
     def _converse(self, model: "VideoLLM", ready: Sequence[tuple[Job, "Conversation"]]) -> None:

@@ -94,6 +94,9 @@ class ChatRequest(Answering):
     stream_options: StreamChoices | None = None
     num_frames: int | None = Field(None, ge=1, le=512, description="frames of each video")
     fps: float | None = Field(None, gt=0, le=120, description="frames a second instead")
+    tokens_per_frame: int | None = Field(
+        None, ge=1, le=4096, description="visual tokens for each frame, or pair of frames"
+    )
     n: int | None = None
     tools: list[Any] | None = None
     functions: list[Any] | None = None

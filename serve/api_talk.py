@@ -100,6 +100,7 @@ def read_chat(request: ChatRequest, find: Find) -> tuple[Chat, list[StoredFile]]
         media=tuple(Media(file.path, num_frames, fps) for file in files),
         wish=wish_of(request),
         stop=stop_words(request),
+        tokens_per_frame=request.tokens_per_frame,
     )
     return chat, files
 

@@ -17,7 +17,7 @@ from videollm.sampling import load_clip
 from videollm.serve.answering import Answerer
 from videollm.serve.frames import FrameStrip, LoadClip, see_frames
 from videollm.serve.jobs import Event, Job
-from videollm.serve.questions import Asked, LiveQuestion, Media
+from videollm.serve.questions import Asked, Chat, Media, Question
 from videollm.serve.tally import Tally
 from videollm.serve.waiting import FairQueue, StoppingError
 from videollm.video_cache import ClipCache
@@ -236,8 +236,8 @@ class Engine:
 
 def _go_together(first: Job, other: Job) -> bool:
     """Return whether two questions may be answered at once: drawn words depend on being alone."""
-    questions = (first.question, other.question)
-    return all(
-        not isinstance(question, LiveQuestion) and question.wish.temperature == 0
-        for question in questions
-    )
+    one, two = first.question, other.question
+    if not isinstance(one, Chat | Question) or not isinstance(two, Chat | Question):
+        return False
+    alike = one.tokens_per_frame == two.tokens_per_frame
+    return alike and one.wish.temperature == two.wish.temperature == 0

@@ -185,6 +185,7 @@ class Handlers:
             temperature=values[parts.temperature],
             fps=values[parts.fps] or 0.0,
             system=values[parts.system].strip(),
+            tokens_per_frame=int(values[parts.tokens] or 0),
             keep_talk=values[parts.keep_talk],
         )
 

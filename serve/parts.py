@@ -28,6 +28,7 @@ class Parts:
     length: gr.Slider
     temperature: gr.Slider
     fps: gr.Number
+    tokens: gr.Number
     system: gr.Textbox
     keep_talk: gr.Checkbox
     timer: gr.Timer
@@ -46,6 +47,7 @@ class Parts:
             self.length,
             self.temperature,
             self.fps,
+            self.tokens,
             self.system,
             self.keep_talk,
         }

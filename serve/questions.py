@@ -118,6 +118,7 @@ class Question:
         seed: Which of the varied answers, where temperature is above 0.
         system: The system message; empty is the model's own.
         fps: Frames a second instead of `num_frames`; 0 is not so.
+        tokens_per_frame: Visual tokens for each token frame; None is the model's own number.
     """
 
     video: Path
@@ -129,6 +130,7 @@ class Question:
     seed: int = 0
     system: str = ""
     fps: float = 0.0
+    tokens_per_frame: int | None = None
 
     stop = ()
     shows_frames = True
@@ -169,12 +171,14 @@ class Chat:
         media: The files of their video parts, in order.
         wish: How to answer.
         stop: Words before which the answer ends, none of them empty.
+        tokens_per_frame: As in `Question`.
     """
 
     messages: Sequence[Message]
     media: tuple[Media, ...] = ()
     wish: Wish = Wish()
     stop: tuple[str, ...] = ()
+    tokens_per_frame: int | None = None
 
     shows_frames = False
 

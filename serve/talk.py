@@ -235,6 +235,7 @@ class Session:
             seed=attempt,
             system=settings.system,
             fps=settings.fps,
+            tokens_per_frame=settings.tokens_per_frame or None,
         )
         try:
             self._job = self.engine.submit(question)

@@ -24,6 +24,7 @@ class Settings:
         temperature: 0 always takes the likeliest token.
         fps: Frames a second instead of `num_frames`; 0 is not so.
         system: The system message; empty is the model's own.
+        tokens_per_frame: Visual tokens for each token frame; 0 is the model's own number.
         keep_talk: Whether another video joins the talk instead of beginning a new one.
     """
 
@@ -32,6 +33,7 @@ class Settings:
     temperature: float = 0.0
     fps: float = 0.0
     system: str = ""
+    tokens_per_frame: int = 0
     keep_talk: bool = False
 
 

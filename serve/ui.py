@@ -189,6 +189,14 @@ def _settings_parts() -> dict[str, Any]:
             label="Frames a second instead (0: as many as above)",
             elem_id="fps",
         ),
+        "tokens": gr.Number(
+            default.tokens_per_frame,
+            minimum=0,
+            maximum=4096,
+            precision=0,
+            label="Tokens for each frame (0: as many as the model was trained with)",
+            elem_id="tokens",
+        ),
         "system": gr.Textbox(
             default.system,
             label="System message (empty: the model's own)",

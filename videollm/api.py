@@ -17,7 +17,7 @@ from videollm.clip import Clip
 from videollm.config import VideoLLMConfig
 from videollm.conversation import Conversation, Reply, converse
 from videollm.errors import RequestError
-from videollm.frame_options import MAX_FRAMES, FrameOptions
+from videollm.frame_options import MAX_FRAMES, FrameOptions, check_tokens_per_frame
 from videollm.generate import Generation, stream_text
 from videollm.generate_rows import Listener
 from videollm.loading import load_model
@@ -117,6 +117,7 @@ class VideoLLM:
         if isinstance(video, Clip):
             return video
         options: dict[str, Any] = {name: one for name, one in frames.items() if one is not None}
+        options.pop("tokens_per_frame", None)
         if "num_frames" in options and "fps" in options:
             raise RequestError("give num_frames or fps, not both")
         if "fps" in options:
@@ -142,6 +143,8 @@ class VideoLLM:
         """Return the answer piece by piece; see `ask` for the arguments."""
         start = time.perf_counter()
         check_question(question)
+        tokens = frames.get("tokens_per_frame")
+        check_tokens_per_frame(tokens, self.config.max_tokens_per_frame)
         generation = generation or Generation()
         watched = self._long_videos.watch(video, progress, **frames)
         if watched is not None:
@@ -151,8 +154,9 @@ class VideoLLM:
         decoded = time.perf_counter()
         features = [self.encode(clip) for clip in clips]
         encoded = time.perf_counter()
-        text = self.processor.render(messages, clips, add_generation_prompt=True)
-        inputs = self.processor(text)
+        shown = {"tokens_per_frame": tokens}
+        text = self.processor.render(messages, clips, add_generation_prompt=True, **shown)
+        inputs = self.processor(text, **shown)
         marks: dict[str, float] = {}
         pieces = stream_text(self.model, self.processor, inputs, features, generation, marks)
         record = AnswerRecord(
@@ -178,9 +182,7 @@ class VideoLLM:
         progress: Callable[[WatchProgress], None] | None = None,
         **frames: Unpack[FrameOptions],
     ) -> Answer:
-        """Answer one question with all that is known about the answer.
-
-        A video of more than 512 frames, at 2 a second or `fps`, is watched whole, as a stream.
+        """Answer one question; a video of over 512 frames (2 a second, or `fps`) is streamed.
 
         Args:
             video: A path or anything `VideoReader.open` takes, a Clip, or None for none.
@@ -190,7 +192,7 @@ class VideoLLM:
             temperature: 0 is greedy.
             seed: Of sampling words, where the temperature is above 0.
             progress: Is told how far a long video was watched.
-            frames: Which frames of the video the model sees, see `FrameOptions`.
+            frames: Which frames of the video the model sees, and how: `FrameOptions`.
 
         Raises:
             VideoError: The video cannot be read.
@@ -232,8 +234,7 @@ class VideoLLM:
         """Return a session that watches a video frame by frame and answers at any moment.
 
         Args:
-            options: Those of `MemoryOptions` (`budget_tokens`, `recent_frames`, `policy`,
-                `bank_mib`, `bank_path`) and of `StreamOptions`.
+            options: Those of `MemoryOptions` (as `budget_tokens`) and of `StreamOptions`.
 
         Raises:
             RequestError: An option is unknown or out of range, or the encoder cannot stream.

@@ -23,6 +23,7 @@ from videollm.cli_frames import (
     NumFramesOption,
     SamplingOption,
     StartOption,
+    TokensOption,
     frame_options,
 )
 from videollm.cli_inspect import EPILOG, inspect
@@ -103,6 +104,7 @@ def ask(
     sampling: SamplingOption = None,
     start: StartOption = None,
     end: EndOption = None,
+    tokens_per_frame: TokensOption = None,
     max_new_tokens: MaxNewTokensOption = 64,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
@@ -110,7 +112,7 @@ def ask(
     """Ask one question about a video."""
     if not question.strip():
         raise RequestError("the question is empty: write it in quotes after the video")
-    frames = frame_options(num_frames, fps, sampling, start, end)
+    frames = frame_options(num_frames, fps, sampling, start, end, tokens_per_frame)
     # Libraries that print would spoil the one thing that belongs on stdout.
     with contextlib.redirect_stdout(sys.stderr):
         _require_readable(video)
@@ -137,6 +139,7 @@ def chat(
     sampling: SamplingOption = None,
     start: StartOption = None,
     end: EndOption = None,
+    tokens_per_frame: TokensOption = None,
     max_new_tokens: MaxNewTokensOption = 256,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
@@ -144,7 +147,7 @@ def chat(
     """Talk about a video in the terminal; /video PATH, /reset, /quit."""
     from videollm.cli_chat import TerminalChat, read_lines
 
-    frames = frame_options(num_frames, fps, sampling, start, end)
+    frames = frame_options(num_frames, fps, sampling, start, end, tokens_per_frame)
     with contextlib.redirect_stdout(sys.stderr):
         if video is not None:
             _require_readable(video)

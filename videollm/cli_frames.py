@@ -15,6 +15,7 @@ __all__ = [
     "NumFramesOption",
     "SamplingOption",
     "StartOption",
+    "TokensOption",
     "frame_options",
 ]
 
@@ -37,6 +38,13 @@ EndOption = Annotated[
     float | None, typer.Option("--end", help="Second to end at  [default: the end].")
 ]
 
+TokensOption = Annotated[
+    int | None,
+    typer.Option(
+        "--tokens-per-frame", min=1, help="Visual tokens a frame group  [default: the model's own]."
+    ),
+]
+
 
 def frame_options(
     num_frames: int | None,
@@ -44,6 +52,7 @@ def frame_options(
     sampling: str | None,
     start: float | None,
     end: float | None,
+    tokens_per_frame: int | None,
 ) -> "FrameOptions":
     """Return which frames are wanted, checked before seconds are spent on loading a model.
 
@@ -53,6 +62,7 @@ def frame_options(
         sampling: Name of the policy.
         start: In seconds.
         end: In seconds.
+        tokens_per_frame: Visual tokens for each token frame.
 
     Raises:
         RequestError: An option is out of range, or two do not go together.
@@ -71,5 +81,6 @@ def frame_options(
         "sampling": sampling,
         "start_seconds": start,
         "end_seconds": end,
+        "tokens_per_frame": tokens_per_frame,
     }
     return frames

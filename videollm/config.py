@@ -83,6 +83,12 @@ class VideoLLMConfig(PreTrainedConfig):
             )
 
     @property
+    def max_tokens_per_frame(self) -> int:
+        """The most visual tokens that the projector can make of a token frame."""
+        fixed = self.projector_type == "resampler"
+        return self.tokens_per_frame if fixed else self.vision.grid_size**2
+
+    @property
     def vision(self) -> VideoMAPConfig:
         """The encoder's config, typed."""
         assert isinstance(self.vision_config, VideoMAPConfig)

@@ -13,6 +13,7 @@ from torch import Tensor
 from videollm.answer import Answer, AnswerRecord
 from videollm.clip import Clip
 from videollm.errors import RequestError
+from videollm.frame_options import check_tokens_per_frame
 from videollm.generate import Generation
 from videollm.generate_rows import Listener, RowEnd, generate_rows
 from videollm.processor import Message
@@ -31,11 +32,13 @@ class Conversation:
         messages: As `VideoLLMProcessor.render` takes them; the last is the user's.
         clips: The clips of their video parts, in order.
         generation: How to generate.
+        tokens_per_frame: See `videollm.frame_options.FrameOptions`.
     """
 
     messages: Sequence[Message]
     clips: Sequence[Clip] = ()
     generation: Generation = Generation()
+    tokens_per_frame: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +61,7 @@ class Reply:
 def converse(
     model: "VideoLLM", conversations: Sequence[Conversation], listeners: Sequence[Listener]
 ) -> list[Reply]:
-    """Answer B conversations on the calling thread; several together only greedily.
+    """Answer B conversations on the calling thread; several together only greedily and alike.
 
     Args:
         model: The model.
@@ -66,9 +69,12 @@ def converse(
         listeners: B listeners to the answers.
 
     Raises:
-        RequestError: A prompt is longer than the language model reads, or a message is malformed.
+        RequestError: A prompt is longer than the language model reads, a message is malformed,
+            or the frames cannot be shown in so many tokens.
     """
     start = time.perf_counter()
+    [tokens_per_frame] = {each.tokens_per_frame for each in conversations}
+    check_tokens_per_frame(tokens_per_frame, model.config.max_tokens_per_frame)
     features: list[Tensor] = []
     encoded: dict[int, Tensor] = {}
     for clip in (clip for conversation in conversations for clip in conversation.clips):
@@ -77,10 +83,15 @@ def converse(
         features.append(encoded[id(clip)])
     spans = {"decode": 0.0, "encode": time.perf_counter() - start}
     texts = [
-        model.processor.render(each.messages, each.clips, add_generation_prompt=True)
+        model.processor.render(
+            each.messages,
+            each.clips,
+            add_generation_prompt=True,
+            tokens_per_frame=tokens_per_frame,
+        )
         for each in conversations
     ]
-    inputs = model.processor(texts)
+    inputs = model.processor(texts, tokens_per_frame=tokens_per_frame)
     prompt_tokens = inputs["attention_mask"].sum(dim=1).tolist()
     visual_tokens = (inputs["input_ids"] == model.processor.video_token_id).sum(dim=1).tolist()
     for each, asked, visual in zip(conversations, prompt_tokens, visual_tokens, strict=True):

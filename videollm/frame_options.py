@@ -2,7 +2,9 @@
 
 from typing import TypedDict
 
-__all__ = ["MAX_FRAMES", "FrameOptions"]
+from videollm.errors import RequestError
+
+__all__ = ["MAX_FRAMES", "FrameOptions", "check_tokens_per_frame"]
 
 MAX_FRAMES = 512
 """The most frames that the model sees at once; a longer video is streamed."""
@@ -19,6 +21,8 @@ class FrameOptions(TypedDict, total=False):
             out it is "fps" where `fps` is given, else "uniform".
         start_seconds: Where the part to look at begins.
         end_seconds: Where it ends.
+        tokens_per_frame: Visual tokens for each token frame instead of the model's own number,
+            with which it was trained.
     """
 
     num_frames: int | None
@@ -26,3 +30,18 @@ class FrameOptions(TypedDict, total=False):
     sampling: str | None
     start_seconds: float | None
     end_seconds: float | None
+    tokens_per_frame: int | None
+
+
+def check_tokens_per_frame(asked: int | None, most: int) -> None:
+    """Refuse a number of visual tokens that the projector cannot make of a frame.
+
+    Args:
+        asked: Tokens for each token frame; None is the model's own number.
+        most: The most that there can be.
+
+    Raises:
+        RequestError: It is out of range.
+    """
+    if asked is not None and not 1 <= asked <= most:
+        raise RequestError(f"tokens_per_frame is {asked}; this model makes 1 to {most} of a frame")

@@ -101,7 +101,8 @@ def model_inputs(
         features: Their videos' features, in order.
     """
     tensors = {name: inputs[name].to(model.device) for name in ("input_ids", "attention_mask")}
-    return {**tensors, "video_features": features or None}
+    shown = {name: inputs[name] for name in ("tokens_per_frame",) if name in inputs}
+    return {**tensors, **shown, "video_features": features or None}
 
 
 def run_model(

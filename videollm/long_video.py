@@ -1,8 +1,8 @@
 """Ask about a long file as about a stream: all of it is looked at, in constant memory.
 
 A part of more than `MAX_FRAMES` frames is long, at the rate that was asked for, else at
-`DEFAULT_FPS`: that is 256 s. A number of frames or another policy of sampling is obeyed at any
-length.
+`DEFAULT_FPS`: that is 256 s. A number of frames, another policy of sampling or a number of tokens
+for each frame is obeyed at any length.
 """
 
 import math
@@ -151,7 +151,7 @@ class LongVideos:
             RequestError: An option is out of range.
         """
         options = {name: value for name, value in frames.items() if value is not None}
-        is_free = not {"num_frames", "sampling"} & set(options)
+        is_free = not {"num_frames", "sampling", "tokens_per_frame"} & set(options)
         if self._begin is None or video is None or isinstance(video, Clip) or not is_free:
             return None
         if is_live_source(video):

@@ -79,9 +79,9 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """
         return encode_by_length(self.vision_model, pixel_values, frame_counts)
 
-    def project(self, features: Tensor) -> Tensor:
-        """Return visual tokens (T, K, H) of frames' features (T, N, D)."""
-        return self.projector(features)
+    def project(self, features: Tensor, tokens_per_frame: int | None = None) -> Tensor:
+        """Return visual tokens (T, K, H) of frames' features (T, N, D); K is the config's."""
+        return self.projector(features, tokens_per_frame)
 
     def embed(
         self,
@@ -89,6 +89,7 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
         pixel_values: Tensor | None = None,
         frame_counts: Tensor | None = None,
         video_features: list[Tensor] | None = None,
+        tokens_per_frame: int | None = None,
     ) -> Tensor:
         """Return embeddings (B, L, H) of text with its videos in place.
 
@@ -97,6 +98,7 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
             pixel_values: As in `encode_videos`; or
             video_features: what `encode_videos` returned.
             frame_counts: As in `encode_videos`.
+            tokens_per_frame: K, in the place of the config's.
 
         Raises:
             ValueError: Both or mismatched videos are given.
@@ -107,7 +109,7 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
             video_features = self.encode_videos(pixel_values, frame_counts)
         visual = None
         if video_features:
-            visual = self.project(torch.cat(video_features)).flatten(0, 1)
+            visual = self.project(torch.cat(video_features), tokens_per_frame).flatten(0, 1)
         embedded = fuse_visual_tokens(
             self.get_input_embeddings(), input_ids, visual, self.config.video_token_id
         )
@@ -131,6 +133,7 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
         labels: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
         frame_seconds: Tensor | None = None,
+        tokens_per_frame: int | None = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
         """Return logits, or for given labels the loss.
@@ -150,6 +153,7 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 supervised positions only: (positions, vocabulary), in row order.
             num_items_in_batch: Supervised tokens of the whole batch; the loss is their mean.
             frame_seconds: Not used; the text holds the times.
+            tokens_per_frame: As in `embed`.
             kwargs: Passed to the language model.
 
         Raises:
@@ -161,7 +165,9 @@ class VideoLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
             if labels is not None and video_features is None:
                 video_features = encode_in_step(self.vision_model, pixel_values, frame_counts)
                 pixel_values = None
-            inputs_embeds = self.embed(input_ids, pixel_values, frame_counts, video_features)
+            inputs_embeds = self.embed(
+                input_ids, pixel_values, frame_counts, video_features, tokens_per_frame
+            )
         if labels is not None:
             hidden = decode(
                 self.language_model.get_decoder(), inputs_embeds, attention_mask, position_ids

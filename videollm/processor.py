@@ -89,6 +89,7 @@ class VideoLLMProcessor(ProcessorMixin):
         videos: Sequence[Clip] = (),
         *,
         padding_side: str = "left",
+        tokens_per_frame: int | None = None,
     ) -> BatchFeature:
         """Return the tensors of rendered texts and their clips.
 
@@ -96,11 +97,13 @@ class VideoLLMProcessor(ProcessorMixin):
             text: One text or B of them, as `render` returns.
             videos: V clips, in the order in which the texts hold them.
             padding_side: "left" for generation, "right" for training.
+            tokens_per_frame: As the texts were rendered with.
 
         Returns:
             input_ids, attention_mask: (B, L); with videos also pixel_values
             (V, frames, 3, size, size), frame_counts (V,) and frame_seconds (V, frames); beyond
-            a video's own frames pixel_values hold zeros and frame_seconds -1.
+            a video's own frames pixel_values hold zeros and frame_seconds -1. Where it is
+            given, tokens_per_frame.
         """
         texts = [text] if isinstance(text, str) else list(text)
         encoded = self.tokenizer(
@@ -113,6 +116,8 @@ class VideoLLMProcessor(ProcessorMixin):
         data = {name: encoded[name] for name in ("input_ids", "attention_mask")}
         if videos:
             data |= self.pixels(videos)
+        if tokens_per_frame is not None:
+            data["tokens_per_frame"] = tokens_per_frame
         return BatchFeature(data)
 
     def pixels(self, videos: Sequence[Clip]) -> dict[str, Tensor]:
@@ -150,6 +155,7 @@ class VideoLLMProcessor(ProcessorMixin):
         videos: Sequence[Clip] = (),
         *,
         add_generation_prompt: bool = False,
+        tokens_per_frame: int | None = None,
     ) -> str:
         """Return the text of a chat, placeholders expanded.
 
@@ -158,12 +164,13 @@ class VideoLLMProcessor(ProcessorMixin):
                 {"type": "video"} and {"type": "text", "text": ...}.
             videos: The clips of the video parts, in order.
             add_generation_prompt: End with the opening of the assistant's turn.
+            tokens_per_frame: Placeholders of one token frame, in the place of its own number.
 
         Raises:
             RequestError: Videos and video parts differ in number, or a text holds the
                 placeholder itself.
         """
-        texts = [self.video_text(clip) for clip in videos]
+        texts = [self.video_text(clip, tokens_per_frame) for clip in videos]
         return self.render_texts(messages, texts, add_generation_prompt=add_generation_prompt)
 
     def render_texts(
@@ -204,10 +211,10 @@ class VideoLLMProcessor(ProcessorMixin):
             piece + video for piece, video in zip(pieces, [*video_texts, ""], strict=True)
         )
 
-    def video_text(self, clip: Clip) -> str:
+    def video_text(self, clip: Clip, tokens_per_frame: int | None = None) -> str:
         """Return the placeholders of one clip with its times between them."""
         seconds = self.fit(clip).pts_seconds[:: self.tubelet_size].tolist()
-        frame = VIDEO_TOKEN * self.tokens_per_frame
+        frame = VIDEO_TOKEN * (tokens_per_frame or self.tokens_per_frame)
         return "".join(
             f"{second:.1f}s:{frame}" if self.time_stride and not index % self.time_stride else frame
             for index, second in enumerate(seconds)

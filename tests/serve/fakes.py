@@ -99,6 +99,7 @@ class FakeModel:
             ),
             "num_frames": sum(len(clip) for clip in conversation.clips),
             "videos": [videos_of(one) for one in [*history, last] if one["role"] == "user"],
+            "tokens_per_frame": conversation.tokens_per_frame,
             **asdict(conversation.generation),
         }
         self.calls.append(call)

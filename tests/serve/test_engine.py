@@ -64,12 +64,14 @@ def test_the_model_gets_what_was_asked(start_engine: Start, clip_path: Path) -> 
         temperature=0.5,
         seed=2,
         system="Be brief.",
+        tokens_per_frame=3,
     )
     assert model.calls == [
         {
             "question": "what then?",
             "history": told,
             "videos": [1, 0],
+            "tokens_per_frame": 3,
             "system": "Be brief.",
             "num_frames": 3,
             "max_new_tokens": 7,

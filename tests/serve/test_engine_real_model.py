@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,15 +91,17 @@ def test_answers_given_together_are_those_given_alone(
         return model
 
     engine = start_engine(load=load)
-    texts = ("one?", "a longer question?", "three?")
-    jobs = [
-        engine.submit(Question(clip_path, text, num_frames=2 + number, max_new_tokens=6 + number))
-        for number, text in enumerate(texts)
+    asked: list[dict[str, Any]] = [
+        {"text": "one?", "num_frames": 2, "max_new_tokens": 6},
+        {"text": "a longer question?", "num_frames": 3, "max_new_tokens": 7},
+        {"text": "three?", "num_frames": 4, "max_new_tokens": 8},
+        {"text": "in fewer tokens?", "num_frames": 4, "max_new_tokens": 8, "tokens_per_frame": 1},
     ]
+    jobs = [engine.submit(Question(clip_path, **one)) for one in asked]
     loaded.set()
-    for number, (job, text) in enumerate(zip(jobs, texts, strict=True)):
+    for job, one in zip(jobs, asked, strict=True):
         told = "".join(event.text for event in job if isinstance(event, Piece))
-        alone = model.ask(clip_path, text, num_frames=2 + number, max_new_tokens=6 + number)
+        alone = model.ask(clip_path, one.pop("text"), **one)
         assert told.strip() == alone.answer
-    assert engine.tally.ends == {"answered": 3}
-    assert engine.tally.tokens["visual"] == (2 + 3 + 4) * 4
+    assert engine.tally.ends == {"answered": 4}
+    assert engine.tally.tokens["visual"] == (2 + 3 + 4) * 4 + 4

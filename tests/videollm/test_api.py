@@ -69,6 +69,22 @@ def test_batch_equals_one_by_one(model: VideoLLM) -> None:
     assert model.batch(videos, questions, max_new_tokens=6, batch_size=3) == expected
 
 
+def test_frames_are_shown_in_as_many_tokens_as_asked_for(model: VideoLLM) -> None:
+    usual = model.ask(clip(), "What?", max_new_tokens=12)
+    same = model.ask(clip(), "What?", max_new_tokens=12, tokens_per_frame=4)
+    assert (same.answer, same.visual_tokens) == (usual.answer, usual.visual_tokens)
+    for tokens in (1, 3, 16):
+        asked = model.ask(clip(), "What?", max_new_tokens=12, tokens_per_frame=tokens)
+        assert asked.visual_tokens == 6 * tokens
+        streamed = model.chat(
+            clip(), "What?", stream=True, max_new_tokens=12, tokens_per_frame=tokens
+        )
+        assert "".join(streamed).strip() == asked.answer
+    for tokens in (0, 17):
+        with pytest.raises(RequestError, match="this model makes 1 to 16 of a frame"):
+            model.ask(clip(), "What?", tokens_per_frame=tokens)
+
+
 def test_history_is_part_of_the_prompt(model: VideoLLM) -> None:
     history = [{"role": "user", "content": "One?"}, {"role": "assistant", "content": "Yes."}]
     with_history = model.ask(clip(), "What?", history=history, max_new_tokens=8)

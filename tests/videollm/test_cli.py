@@ -128,16 +128,17 @@ def test_ask_passes_every_option_on(fake: type[FakeVideoLLM], clip: str) -> None
     words = ["--model", "m", "--adapter", "a", "--device", "cpu", "--dtype", "float32"]
     words += ["--quantization", "nf4"]
     assert main(["ask", clip, "Q?", *words, "--num-frames", "4", "--max-new-tokens", "9"]) == 0
-    assert main(["ask", clip, "Q?", "--fps", "2.5"]) == 0
+    assert main(["ask", clip, "Q?", "--fps", "2.5", "--tokens-per-frame", "2"]) == 0
     assert main(["ask", clip, "Q?", "--sampling", "scenes", "--start", "0.1", "--end", "2"]) == 0
     part = {"start_seconds": 0.1, "end_seconds": 2.0}
-    no_frames = dict.fromkeys(("num_frames", "fps", "sampling", *part))
+    no_frames = dict.fromkeys(("num_frames", "fps", "sampling", *part, "tokens_per_frame"))
+    few = {"fps": 2.5, "tokens_per_frame": 2}
     plain = {"adapter": None, "quantization": None, "device": "auto", "dtype": "auto"}
     assert fake.calls == [
         ("load", "m", {"adapter": "a", "quantization": "nf4", "device": "cpu", "dtype": "float32"}),
         ("ask", clip, "Q?", {**no_frames, "num_frames": 4, "max_new_tokens": 9}),
         ("load", "demo", plain),
-        ("ask", clip, "Q?", {**no_frames, "fps": 2.5, "max_new_tokens": 64}),
+        ("ask", clip, "Q?", {**no_frames, **few, "max_new_tokens": 64}),
         ("load", "demo", plain),
         ("ask", clip, "Q?", {**no_frames, **part, "sampling": "scenes", "max_new_tokens": 64}),
     ]
