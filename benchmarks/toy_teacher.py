@@ -1,4 +1,4 @@
-"""Train a small SigLIP on single pictures of the shape world and sentences about them.
+"""Train a small SigLIP on single pictures of the toy world and sentences about them.
 
 It stands in for CLIP where no published one is at hand: what it learns, it learns from pairs of
 one picture and one sentence that names what is in it and where. No sentence tells of motion, and
@@ -17,22 +17,14 @@ import torch
 from torch import Tensor
 from transformers import SiglipConfig, SiglipModel, get_cosine_schedule_with_warmup
 
-from videollm.shapeworld import (
-    COLOURS,
-    FILLS,
-    SHAPES,
-    SIZES,
-    Scene,
-    make_scene,
-    object_positions,
-    object_presence,
-    render_frames,
-)
+from videollm.toyworld.render import object_positions, object_presence, render_frames
+from videollm.toyworld.scene import CLIP_SECONDS, Scene, make_scene
+from videollm.toyworld.vocabulary import COLOURS, SHAPES, SIZES
 from videollm.transforms import preprocess_frames
 
 PLACES = (("top", "middle", "bottom"), ("west", "centre", "east"))
-WORDS = ("<pad>", ",", *COLOURS, *SHAPES, *SIZES, *FILLS, *PLACES[0], *PLACES[1])
-SENTENCE = 28
+WORDS = ("<pad>", ",", *COLOURS, *SHAPES, *SIZES, *PLACES[0], *PLACES[1])
+SENTENCE = 24
 IMAGE_SIZE = 64
 PATCH_SIZE = 8
 
@@ -93,7 +85,7 @@ def draw_pairs(seed: int, step: int, batch: int) -> tuple[Tensor, Tensor]:
     pictures, sentences = [], []
     for index in range(batch):
         scene = make_scene("train", 1_000_000 + step * batch + index, seed)
-        moment = np.array([rng.uniform(0.0, scene.seconds)])
+        moment = np.array([rng.uniform(0.0, CLIP_SECONDS)])
         frame = render_frames(scene, size=IMAGE_SIZE, times=moment).frames
         pictures.append(preprocess_frames(frame, IMAGE_SIZE)[0])
         sentences.append(describe(scene, moment, rng))
@@ -108,11 +100,7 @@ def describe(scene: Scene, moment: np.ndarray, rng: np.random.Generator) -> list
         if present[index]:
             thing = scene.objects[index]
             x, y = (int(np.clip(3 * value, 0, 2)) for value in places[index])
-            change = thing.change
-            changed = change is not None and moment[0] >= change.seconds
-            size = thing.last_size if changed else thing.size
-            colour = thing.last_colour if changed else thing.colour
-            words += [size, colour, thing.shape, thing.fill, PLACES[0][y], PLACES[1][x], ","]
+            words += [thing.size, thing.colour, thing.shape, PLACES[0][y], PLACES[1][x], ","]
     numbers = [WORDS.index(word) for word in words][:SENTENCE]
     return numbers + [0] * (SENTENCE - len(numbers))
 
