@@ -17,7 +17,7 @@ from videollm.clip import Clip
 from videollm.config import VideoLLMConfig
 from videollm.conversation import Conversation, Reply, converse
 from videollm.errors import RequestError
-from videollm.frame_options import MAX_FRAMES, FrameOptions, check_tokens_per_frame
+from videollm.frame_options import MAX_FRAMES, FrameOptions, check_tokens
 from videollm.generate import Generation, stream_text
 from videollm.generate_rows import Listener
 from videollm.loading import load_model
@@ -143,8 +143,7 @@ class VideoLLM:
         """Return the answer piece by piece; see `ask` for the arguments."""
         start = time.perf_counter()
         check_question(question)
-        tokens = frames.get("tokens_per_frame")
-        check_tokens_per_frame(tokens, self.config.max_tokens_per_frame)
+        tokens = check_tokens(frames.get("tokens_per_frame"), self.config.max_tokens_per_frame)
         generation = generation or Generation()
         watched = self._long_videos.watch(video, progress, **frames)
         if watched is not None:
@@ -154,9 +153,10 @@ class VideoLLM:
         decoded = time.perf_counter()
         features = [self.encode(clip) for clip in clips]
         encoded = time.perf_counter()
-        shown = {"tokens_per_frame": tokens}
-        text = self.processor.render(messages, clips, add_generation_prompt=True, **shown)
-        inputs = self.processor(text, **shown)
+        text = self.processor.render(
+            messages, clips, add_generation_prompt=True, tokens_per_frame=tokens
+        )
+        inputs = self.processor(text, tokens_per_frame=tokens)
         marks: dict[str, float] = {}
         pieces = stream_text(self.model, self.processor, inputs, features, generation, marks)
         record = AnswerRecord(

@@ -13,7 +13,7 @@ from torch import Tensor
 from videollm.answer import Answer, AnswerRecord
 from videollm.clip import Clip
 from videollm.errors import RequestError
-from videollm.frame_options import check_tokens_per_frame
+from videollm.frame_options import check_tokens
 from videollm.generate import Generation
 from videollm.generate_rows import Listener, RowEnd, generate_rows
 from videollm.processor import Message
@@ -73,8 +73,8 @@ def converse(
             or the frames cannot be shown in so many tokens.
     """
     start = time.perf_counter()
-    [tokens_per_frame] = {each.tokens_per_frame for each in conversations}
-    check_tokens_per_frame(tokens_per_frame, model.config.max_tokens_per_frame)
+    [wanted] = {each.tokens_per_frame for each in conversations}
+    tokens_per_frame = check_tokens(wanted, model.config.max_tokens_per_frame)
     features: list[Tensor] = []
     encoded: dict[int, Tensor] = {}
     for clip in (clip for conversation in conversations for clip in conversation.clips):

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from videollm.errors import DataError
-from videollm.frame_options import check_tokens_per_frame
+from videollm.frame_options import check_tokens
 from videollm.output_folder import replacing, require_free
 from videollm.processor import Message
 from videollm.prompting import build_messages
@@ -94,14 +94,17 @@ def prompt_embeddings(
         VideoError: The video cannot be read.
         RequestError: The question is empty, or an option makes no sense.
     """
-    shown = {"tokens_per_frame": frames.get("tokens_per_frame")}
-    check_tokens_per_frame(shown["tokens_per_frame"], model.config.max_tokens_per_frame)
+    tokens = check_tokens(frames.get("tokens_per_frame"), model.config.max_tokens_per_frame)
     messages = build_messages(question, history, has_video=video is not None)
     clips = [] if video is None else [model.load(video, **frames)]
     features = [model.encode(clip) for clip in clips]
-    text = model.processor.render(messages, clips, add_generation_prompt=True, **shown)
+    text = model.processor.render(
+        messages, clips, add_generation_prompt=True, tokens_per_frame=tokens
+    )
     input_ids = model.processor(text)["input_ids"].to(model.device)
-    embedded = model.model.embed(input_ids, video_features=features or None, **shown)
+    embedded = model.model.embed(
+        input_ids, video_features=features or None, tokens_per_frame=tokens
+    )
     return embedded[0].to(model.model.language_model.dtype)
 
 

@@ -4,7 +4,7 @@ from typing import TypedDict
 
 from videollm.errors import RequestError
 
-__all__ = ["MAX_FRAMES", "FrameOptions", "check_tokens_per_frame"]
+__all__ = ["MAX_FRAMES", "FrameOptions", "check_tokens"]
 
 MAX_FRAMES = 512
 """The most frames that the model sees at once; a longer video is streamed."""
@@ -33,15 +33,19 @@ class FrameOptions(TypedDict, total=False):
     tokens_per_frame: int | None
 
 
-def check_tokens_per_frame(asked: int | None, most: int) -> None:
-    """Refuse a number of visual tokens that the projector cannot make of a frame.
+def check_tokens(asked: int | None, most: int) -> int | None:
+    """Return a number of visual tokens that the projector can make of a frame.
 
     Args:
         asked: Tokens for each token frame; None is the model's own number.
         most: The most that there can be.
+
+    Returns:
+        What was asked for.
 
     Raises:
         RequestError: It is out of range.
     """
     if asked is not None and not 1 <= asked <= most:
         raise RequestError(f"tokens_per_frame is {asked}; this model makes 1 to {most} of a frame")
+    return asked
