@@ -27,9 +27,11 @@ OBJECTIVES: dict[str, dict[str, str]] = {
     "alignment": {"prediction_weight": "0", "alignment_weight": "1"},
     "frame": {"alignment_weight": "0"},
     "token": {"decoding": "token", "alignment_weight": "0"},
+    "sparse": {"alignment_weight": "1", "keep_ratios": "0.25"},
 }
 WHOLE = "frame+alignment"
-"""The paper's objective; it and training from scratch are tried at every share of labels."""
+"""The paper's objective; it and training from scratch are tried at every share of labels. "sparse"
+is the same, but the encoder never sees frames nearly whole."""
 
 PATTERNS: dict[str, dict[str, object]] = {
     "MMMMT": {"num_layers": 10},

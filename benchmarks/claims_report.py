@@ -16,6 +16,7 @@ NAMES = {
     "alignment": "visible alignment",
     "token": "autoregression by token",
     "frame": "autoregression by frame",
+    "sparse": "by frame + alignment, a quarter of each frame only",
     "frame+alignment": "by frame + alignment",
 }
 Scores = dict[str, list[float]]

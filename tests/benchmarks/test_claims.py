@@ -63,8 +63,8 @@ def test_every_setting_has_all_its_runs(tmp_path: Path) -> None:
     jobs = claims.toy_jobs(claims.FULL, tmp_path)
     names = Counter(item.name for item in jobs)
     assert max(names.values()) == 1
-    assert sum(name.startswith("pretrain/") for name in names) == 4 * 3
-    assert sum(name.startswith("labels/") for name in names) == (2 * 3 + 3) * 3
+    assert sum(name.startswith("pretrain/") for name in names) == 5 * 3
+    assert sum(name.startswith("labels/") for name in names) == (2 * 3 + 4) * 3
     assert sum(name.startswith("pattern/") for name in names) == 4 * 3
     assert all(need in names for item in jobs for need in item.needs)
 
