@@ -4,6 +4,7 @@ Each handler returns only the parts that it touches. No handler decides anything
 to refuse or to forget is decided in `videollm.serve.talk`.
 """
 
+import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from videollm.errors import VideoLLMError
 from videollm.serve import markup
 from videollm.serve.media_sources import MediaSources
 from videollm.serve.parts import Parts
-from videollm.serve.samples import Sample
+from videollm.serve.samples import NUM_SURPRISES, Sample, make_surprise
 from videollm.serve.sessions import SessionStore
 from videollm.serve.talk import Session
 from videollm.serve.transcript import find_seconds, to_json, to_markdown
@@ -69,9 +70,14 @@ class Handlers:
     def choose_sample(
         self, values: Values, event: gr.EventData, request: gr.Request
     ) -> Iterator[Updates]:
-        """Put a sample clip into the player."""
-        sample = self._samples[int(event.index)]
+        """Put a sample clip into the player, or a new one behind the last of them."""
         session = self._session(request)
+        index = int(event.index)
+        try:
+            sample = self._samples[index] if index < len(self._samples) else self._surprise()
+        except VideoLLMError as error:
+            yield {self._parts.notice: markup.notice_line(Notice(str(error), "error"))}
+            return
         steps = session.choose(
             sample.path,
             title=sample.title,
@@ -176,6 +182,9 @@ class Handlers:
     def stop(self, request: gr.Request) -> None:
         """End the answer that is on its way; what asked for it shows that."""
         self._session(request).stop()
+
+    def _surprise(self) -> Sample:
+        return make_surprise(self._samples, secrets.randbelow(NUM_SURPRISES))
 
     def _settings(self, values: Values) -> Settings:
         parts = self._parts

@@ -100,7 +100,7 @@ def upload_hint(max_upload_bytes: int) -> str:
 
 
 def sample_grid(samples: Sequence[Sample], chosen: int | None = None) -> str:
-    """Return one button with a picture for every sample clip.
+    """Return one button with a picture for every sample clip, and one more for a surprise.
 
     Args:
         samples: The clips.
@@ -112,7 +112,11 @@ def sample_grid(samples: Sequence[Sample], chosen: int | None = None) -> str:
         f'<img alt="" src="{data_url(sample.picture)}"></button>'
         for index, sample in enumerate(samples)
     )
-    return f'<div class="samples">{buttons}</div>'
+    surprise = (
+        f'<button type="button" class="surprise" data-index="{len(samples)}" '
+        'title="Draw a clip that nobody has seen">Surprise me</button>'
+    )
+    return f'<div class="samples">{buttons}{surprise}</div>'
 
 
 def suggestion_chips(questions: Sequence[str]) -> str:

@@ -1,29 +1,40 @@
-"""The sample clips of the chat page: toy-world scenes with questions that suit them.
+"""The sample clips of the chat page: drawn scenes with questions that suit them, and new ones.
 
-Made once, on the first start, into the cache folder; the same on every machine. The files are
-ordinary H.264 videos and go through the same reader as an upload.
+Samples are made once, on the first start, into the cache folder; the same on every machine. The
+files are ordinary H.264 videos and go through the same reader as an upload.
 """
 
 import json
-from collections.abc import Sequence
+import shutil
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from videollm import runtime
+from videollm.clip import Clip
 from videollm.errors import DataError
 from videollm.sampling import load_clip
 from videollm.serve.frames import make_strip
 from videollm.toyworld import write_split
+from videollm.toyworld.long_videos import make_long_video
+from videollm.toyworld.needles import needle_questions
+from videollm.toyworld.writer import describe_question, write_clips
 
-__all__ = ["Sample", "load_samples"]
+__all__ = ["NUM_SURPRISES", "Sample", "load_samples", "make_surprise", "surprise_folder"]
 
 SPLIT = "test_iid"
 SEED = 353
-NUM_SAMPLES = 6
+NUM_SAMPLES = 10
 SIDE = 256
 FPS = 16
+LONG_MINUTES = 1.0
+LONG_FPS = 8
+NUM_SURPRISES = 2**31
+KEEP_SURPRISES_SECONDS = 6 * 3600
+"""A clip made for one visitor is deleted after this time, when the next one is made."""
 
-FOLDER = f"{SPLIT}-{SEED}-{NUM_SAMPLES}-{SIDE}-{FPS}-v1"
+FOLDER = f"{SPLIT}-{SEED}-{NUM_SAMPLES}-{SIDE}-{FPS}-v2"
 """Names everything that the files depend on; change the version when the renderer changes."""
 
 SUGGESTED = (
@@ -32,6 +43,8 @@ SUGGESTED = (
     ("order", "position", "shape", "size", "existence"),
 )
 """Each sample suggests one question of each group, of another family than its neighbours."""
+
+Record = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -52,7 +65,7 @@ class Sample:
 
 
 def load_samples(folder: Path | None = None) -> list[Sample]:
-    """Return the sample clips, made first where they are missing.
+    """Return the sample clips, made first where they are missing; the last one is long.
 
     Args:
         folder: Where to keep them; the cache folder by default.
@@ -62,35 +75,97 @@ def load_samples(folder: Path | None = None) -> list[Sample]:
     """
     base = runtime.cache_dir() / "samples" if folder is None else folder
     home = base / FOLDER
+    _make_once(home, lambda: _write_scenes(home, NUM_SAMPLES, SEED))
+    _make_once(home / "long", lambda: _write_long(home / "long"))
+    samples = [
+        Sample(
+            path=path,
+            title=f"Clip {number}",
+            questions=_pick_questions(records, number),
+            picture=_best_picture(path),
+        )
+        for number, (path, records) in enumerate(_read(home), start=1)
+    ]
+    [(path, records)] = _read(home / "long")
+    questions = tuple(record["question"] for record in records)
+    long = Sample(path, f"Clip {len(samples) + 1}: a minute", questions, _best_picture(path))
+    return [*samples, long]
+
+
+def surprise_folder(samples: Sequence[Sample]) -> Path:
+    """Return where `make_surprise` keeps its clips, made first where it is missing.
+
+    Args:
+        samples: What `load_samples` returned; they are kept beside each other.
+
+    Raises:
+        DataError: The folder cannot be written.
+    """
+    home = samples[0].path.parents[2] / "surprises"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(home, error) from error
+    return home
+
+
+def make_surprise(samples: Sequence[Sample], number: int) -> Sample:
+    """Return a clip that is none of the samples, and forget those made long ago.
+
+    Args:
+        samples: As in `surprise_folder`.
+        number: Which clip, from 0 to below NUM_SURPRISES; the same number gives the same clip.
+
+    Raises:
+        DataError: The folder cannot be written.
+    """
+    home = surprise_folder(samples)
+    for old in home.iterdir():
+        if time.time() - old.stat().st_mtime > KEEP_SURPRISES_SECONDS:
+            shutil.rmtree(old, ignore_errors=True)
+    own = home / str(number)
+    _make_once(own, lambda: _write_scenes(own, 1, number))
+    [(path, records)] = _read(own)
+    return Sample(path, f"Surprise {number}", _pick_questions(records, number), _best_picture(path))
+
+
+def _make_once(home: Path, write: Callable[[], object]) -> None:
     if not (home / "qa.jsonl").is_file():
         try:
-            write_split(
-                SPLIT,
-                NUM_SAMPLES,
-                SEED,
-                home,
-                size=SIDE,
-                fps=FPS,
-                questions_per_video=60,
-                overwrite=True,
-            )
+            write()
         except OSError as error:
-            raise DataError(
-                f"{base}: the sample clips cannot be written there ({error}): set VIDEOLLM_CACHE "
-                "to a folder that can be written"
-            ) from error
+            raise _cannot_write(home, error) from error
+
+
+def _cannot_write(home: Path, error: OSError) -> DataError:
+    return DataError(
+        f"{home.parent}: the sample clips cannot be written there ({error}): set VIDEOLLM_CACHE "
+        "to a folder that can be written"
+    )
+
+
+def _write_scenes(home: Path, num: int, seed: int) -> None:
+    options = {"size": SIDE, "fps": FPS, "questions_per_video": 60}
+    write_split(SPLIT, num, seed, home, overwrite=True, **options)
+
+
+def _write_long(home: Path) -> None:
+    video = make_long_video("busy", 0, SEED, minutes=LONG_MINUTES, depths=[0.4])
+    questions = [describe_question(one, SPLIT, video.seconds) for one in needle_questions(video)]
+    times = [number / LONG_FPS for number in range(round(video.seconds * LONG_FPS))]
+
+    def draw(_: int) -> tuple[Clip, list[dict[str, object]]]:
+        return video.render(times, size=SIDE), questions
+
+    write_clips(draw, 1, home, fps=LONG_FPS, overwrite=True, progress=None)
+
+
+def _read(home: Path) -> list[tuple[Path, list[Record]]]:
+    """Return the clips of a folder, each with what is asked about it."""
     lines = (home / "qa.jsonl").read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]
     names = list(dict.fromkeys(record["video"] for record in records))
-    return [
-        Sample(
-            path=home / name,
-            title=f"Clip {number}",
-            questions=_pick_questions([r for r in records if r["video"] == name], number),
-            picture=_best_picture(home / name),
-        )
-        for number, name in enumerate(names, start=1)
-    ]
+    return [(home / name, [one for one in records if one["video"] == name]) for name in names]
 
 
 def _best_picture(video: Path) -> bytes:
@@ -99,7 +174,7 @@ def _best_picture(video: Path) -> bytes:
     return max(strip.pictures, key=len)
 
 
-def _pick_questions(records: Sequence[dict[str, str]], number: int) -> tuple[str, ...]:
+def _pick_questions(records: Sequence[Record], number: int) -> tuple[str, ...]:
     """Return one question of each group; one that is not answered by yes or no, if there is."""
     questions = []
     for group in SUGGESTED:

@@ -30,7 +30,7 @@ from videollm.serve.engine import Engine
 from videollm.serve.live_sessions import LiveSessions
 from videollm.serve.media_sources import MediaSources
 from videollm.serve.media_store import MediaStore
-from videollm.serve.samples import Sample
+from videollm.serve.samples import Sample, surprise_folder
 from videollm.serve.service import Keys, Service
 from videollm.serve.sessions import SessionStore
 from videollm.serve.ui import SCRIPT, STYLE_SHEET, build_page, page_theme
@@ -180,5 +180,7 @@ def _with_page(app: FastAPI, samples: Sequence[Sample], service: Service) -> Fas
         mcp_server=False,
         pwa=False,
         max_file_size=service.store.max_file_bytes,
-        allowed_paths=sorted({str(sample.path.parent) for sample in samples}),
+        allowed_paths=sorted(
+            {str(surprise_folder(samples)), *(str(sample.path.parent) for sample in samples)}
+        ),
     )

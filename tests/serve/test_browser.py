@@ -102,6 +102,14 @@ def test_another_video_joins_the_talk(page: Page, model: FakeModel) -> None:
     assert (model.calls[-1]["videos"], model.calls[-1]["num_frames"]) == ([1, 1], 32)
 
 
+def test_a_surprise_is_talked_about(page: Page, model: FakeModel) -> None:
+    page.get_by_role("button", name="Surprise me").click()
+    page.wait_for_selector("#strip img")
+    ask(page, "what moves?")
+    expect_answer(page, 1, "answer 1 to: what moves?")
+    assert model.calls[-1]["num_frames"] == 16
+
+
 def test_two_visitors_do_not_see_each_other(
     page: Page, browser: Browser, address: str, pace: Pace
 ) -> None:

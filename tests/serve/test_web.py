@@ -1,6 +1,7 @@
 """The web app: it answers at once, keeps to itself, and refuses what is too large."""
 
 import json
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ import pytest
 from tests.serve.fakes import FakeModel, serving, wait_until
 from videollm.errors import ModelError
 from videollm.serve.engine import Engine
-from videollm.serve.samples import Sample, load_samples
+from videollm.serve.samples import Sample, load_samples, make_surprise
+from videollm.video import VideoReader
 
 LIMIT = 64 * 1024
 
@@ -124,12 +126,30 @@ def test_samples_are_the_same_on_every_machine(samples: list[Sample], tmp_path: 
     assert [sample.picture for sample in again] == [sample.picture for sample in samples]
 
 
+def test_a_surprise_is_a_new_clip_that_does_not_stay_for_ever(
+    samples: list[Sample], address: str
+) -> None:
+    first, second = (make_surprise(samples, number) for number in (1, 2))
+    assert first.path.read_bytes() != second.path.read_bytes()
+    assert not {first.path, second.path} & {sample.path for sample in samples}
+    assert len(set(first.questions)) == 3
+    assert make_surprise(samples, 1) == first
+    assert httpx.get(f"{address}/gradio_api/file={first.path}").status_code == 200
+    os.utime(first.path.parents[1], (0, 0))
+    make_surprise(samples, 2)
+    assert not first.path.exists()
+    assert second.path.exists()
+
+
 def test_samples_are_made_once_and_suit_the_page(samples: list[Sample]) -> None:
-    assert len(samples) == 6
-    assert len({sample.path for sample in samples}) == 6
-    assert all(len(set(sample.questions)) == 3 for sample in samples)
+    *short, long = samples
+    assert len(short) == 10
+    assert len({sample.path for sample in samples}) == 11
+    assert all(len(set(sample.questions)) >= 3 for sample in samples)
     assert all(sample.picture.startswith(b"\xff\xd8") for sample in samples)
-    assert max(sample.path.stat().st_size for sample in samples) < 100_000
+    assert max(sample.path.stat().st_size for sample in short) < 500_000
+    with VideoReader.open(long.path) as reader:
+        assert reader.metadata.duration_seconds == pytest.approx(60.0)
     times = [sample.path.stat().st_mtime_ns for sample in samples]
     again = load_samples(samples[0].path.parents[2])
     assert [sample.path.stat().st_mtime_ns for sample in again] == times
