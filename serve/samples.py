@@ -32,7 +32,9 @@ LONG_MINUTES = 1.0
 LONG_FPS = 8
 NUM_SURPRISES = 2**31
 KEEP_SURPRISES_SECONDS = 6 * 3600
-"""A clip made for one visitor is deleted after this time, when the next one is made."""
+KEEP_SURPRISES = 100
+"""A clip made for one visitor is deleted after this time, or this many others, when the next one is
+made."""
 
 FOLDER = f"{SPLIT}-{SEED}-{NUM_SAMPLES}-{SIDE}-{FPS}-v2"
 """Names everything that the files depend on; change the version when the renderer changes."""
@@ -120,13 +122,29 @@ def make_surprise(samples: Sequence[Sample], number: int) -> Sample:
         DataError: The folder cannot be written.
     """
     home = surprise_folder(samples)
-    for old in home.iterdir():
-        if time.time() - old.stat().st_mtime > KEEP_SURPRISES_SECONDS:
-            shutil.rmtree(old, ignore_errors=True)
     own = home / str(number)
+    _forget_old(home, besides=own)
     _make_once(own, lambda: _write_scenes(own, 1, number))
     [(path, records)] = _read(own)
     return Sample(path, f"Surprise {number}", _pick_questions(records, number), _best_picture(path))
+
+
+def _forget_old(home: Path, *, besides: Path) -> None:
+    kept = 0
+    for clip in sorted(home.iterdir(), key=_last_change, reverse=True):
+        if clip == besides:
+            continue
+        kept += 1
+        if kept >= KEEP_SURPRISES or time.time() - _last_change(clip) > KEEP_SURPRISES_SECONDS:
+            shutil.rmtree(clip, ignore_errors=True)
+
+
+def _last_change(path: Path) -> float:
+    """Return when something changed in a folder; 0 where it is gone, by somebody else's doing."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _make_once(home: Path, write: Callable[[], object]) -> None:

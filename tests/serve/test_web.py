@@ -127,7 +127,7 @@ def test_samples_are_the_same_on_every_machine(samples: list[Sample], tmp_path: 
 
 
 def test_a_surprise_is_a_new_clip_that_does_not_stay_for_ever(
-    samples: list[Sample], address: str
+    samples: list[Sample], address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = (make_surprise(samples, number) for number in (1, 2))
     assert first.path.read_bytes() != second.path.read_bytes()
@@ -139,6 +139,10 @@ def test_a_surprise_is_a_new_clip_that_does_not_stay_for_ever(
     make_surprise(samples, 2)
     assert not first.path.exists()
     assert second.path.exists()
+    monkeypatch.setattr("videollm.serve.samples.KEEP_SURPRISES", 1)
+    third = make_surprise(samples, 3)
+    assert not second.path.exists()
+    assert third.path.exists()
 
 
 def test_samples_are_made_once_and_suit_the_page(samples: list[Sample]) -> None:
