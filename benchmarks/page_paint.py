@@ -74,7 +74,7 @@ def measure(browser: Browser, address: str, start: float) -> dict[str, Any]:
     return record
 
 
-def visit(browser: Browser, address: str) -> dict[str, Any]:
+def visit(browser: Browser, address: str) -> dict[str, float]:
     """Open the page as somebody new; return the seconds that it takes to show and to be usable."""
     with browser.new_context(viewport={"width": 1280, "height": 820}) as visitor:
         page = visitor.new_page()
@@ -86,9 +86,7 @@ def visit(browser: Browser, address: str) -> dict[str, Any]:
         page.wait_for_selector("#samples button")
         page.wait_for_selector("#question textarea")
         usable = time.perf_counter() - start
-        state = page.inner_text("#head .state").split()[1:2]
         return {
-            "model": " ".join(state),
             "first_contentful_paint_seconds": round(paint, 2),
             "usable_seconds": round(usable, 2),
         }

@@ -221,6 +221,8 @@ def _connect(page: gr.Blocks, parts: Parts, handlers: Handlers) -> None:
     press: dict[str, Any] = {**plain, "trigger_mode": "multiple"}
     talk, settings = parts.talk, parts.settings
     chosen = [parts.player, *talk]
+    # the page was built when the server started, with what was true then
+    page.load(handlers.refresh, None, [parts.header, parts.timer], **plain)
     parts.timer.tick(handlers.refresh, None, [parts.header, parts.timer], **plain)
     page.unload(handlers.leave)
     parts.samples.click(handlers.choose_sample, settings, chosen, **press)
