@@ -18,6 +18,7 @@ from videollm.video_cache import ClipCache
 if TYPE_CHECKING:
     from videollm.api import VideoLLM
     from videollm.conversation import Conversation
+    from videollm.processor import VideoLLMProcessor
 
 __all__ = ["Answerer", "warm_up"]
 
@@ -174,6 +175,10 @@ def _ending(jobs: Sequence[Job]) -> Iterator[None]:
             job.emit(Failed(BROKE, "server"))
 
 
+def _count_tokens(processor: "VideoLLMProcessor", text: str) -> int:
+    return len(processor.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
 def _answer_live(job: Job, question: LiveQuestion) -> None:
     """Let a stream's session answer."""
     wish = question.wish
@@ -196,7 +201,7 @@ def _answer_live(job: Job, question: LiveQuestion) -> None:
             frames=answer.frames_seen,
             visual_tokens=answer.tokens_held,
             prompt_tokens=answer.prompt_tokens,
-            answer_tokens=0,
+            answer_tokens=_count_tokens(question.session.processor, answer.answer),
             first_token_seconds=answer.timings["first_token"],
             total_seconds=answer.timings["total"],
         )

@@ -7,6 +7,7 @@ once, and a missing extra is one sentence.
 
 import argparse
 import contextlib
+import logging
 import math
 import os
 import secrets
@@ -48,6 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = read_options(argv)
         runtime.configure_logging(options.verbose)
+        if not options.verbose:
+            # what the core has to say of a video names its file
+            for module in ("sampling", "video_file"):
+                logging.getLogger(f"videollm.{module}").setLevel(logging.ERROR)
         _serve(options)
     except VideoLLMError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)

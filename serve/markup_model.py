@@ -65,21 +65,24 @@ def _scores(card: Path) -> str:
 
 
 def score_table(card: str) -> str:
-    """Return the first table under the heading Scores of a model card; empty where there is none.
+    """Return the tables under the heading Scores of a model card; empty where there is none.
 
     Args:
         card: Its Markdown.
     """
     section = re.search(r"^#+ Scores$(.*?)(?=^#|\Z)", card, re.MULTILINE | re.DOTALL)
-    lines = re.findall(r"^\|(.+)\|$", section[1], re.MULTILINE) if section else []
+    blocks = re.findall(r"(?:^\|.+\|$\n?)+", section[1], re.MULTILINE) if section else []
+    tables = "".join(_table(block.strip().splitlines()) for block in blocks)
+    return f'<p class="label">Scores, from the model\'s card</p>{tables}' if tables else ""
+
+
+def _table(lines: Sequence[str]) -> str:
     if len(lines) < 3:
         return ""
-    head, _, *rows = [[cell.strip(" *") for cell in line.split("|")] for line in lines]
+    cells = [[cell.strip(" *`") for cell in line.strip("|").split("|")] for line in lines]
+    head, _, *rows = cells
     body = "".join(_row(row, "td") for row in rows)
-    return (
-        '<p class="label">Scores, from the model\'s card</p>'
-        f'<table class="scores"><thead>{_row(head, "th")}</thead><tbody>{body}</tbody></table>'
-    )
+    return f'<table class="scores"><thead>{_row(head, "th")}</thead><tbody>{body}</tbody></table>'
 
 
 def _row(cells: Sequence[str], tag: str) -> str:

@@ -184,17 +184,13 @@ def _settings_parts() -> dict[str, Any]:
         ),
         "fps": gr.Number(
             default.fps,
-            minimum=0,
-            maximum=60,
             label="Frames a second instead (0: as many as above)",
             elem_id="fps",
         ),
         "tokens": gr.Number(
             default.tokens_per_frame,
-            minimum=0,
-            maximum=4096,
             precision=0,
-            label="Tokens for each frame (0: as many as the model was trained with)",
+            label="Tokens for each frame, or group of frames (0: as many as it was trained with)",
             elem_id="tokens",
         ),
         "system": gr.Textbox(

@@ -21,8 +21,8 @@ class FrameOptions(TypedDict, total=False):
             out it is "fps" where `fps` is given, else "uniform".
         start_seconds: Where the part to look at begins.
         end_seconds: Where it ends.
-        tokens_per_frame: Visual tokens for each token frame instead of the model's own number,
-            with which it was trained.
+        tokens_per_frame: Visual tokens for each token frame (the frames of a tubelet, two in the
+            demo) instead of the model's own number, with which it was trained.
     """
 
     num_frames: int | None
@@ -47,5 +47,8 @@ def check_tokens(asked: int | None, most: int) -> int | None:
         RequestError: It is out of range.
     """
     if asked is not None and not 1 <= asked <= most:
-        raise RequestError(f"tokens_per_frame is {asked}; this model makes 1 to {most} of a frame")
+        raise RequestError(
+            f"tokens_per_frame is {asked}; this model makes 1 to {most} tokens of each frame, or "
+            "of each group of frames that it sees as one"
+        )
     return asked

@@ -82,6 +82,7 @@ def test_what_was_pushed_is_asked_about_as_with_a_session_of_the_library(
     expected = session.answer("what?", max_new_tokens=8)
     assert told["choices"][0]["message"]["content"] == expected.answer
     assert told["usage"]["prompt_tokens"] == expected.prompt_tokens
+    assert 0 < told["usage"]["completion_tokens"] <= 8
     assert told["usage"]["prompt_tokens_details"]["visual_tokens"] == expected.tokens_held
     with client.stream(
         "POST", f"/live/{key}/ask", json={"question": "what?", "max_tokens": 8, "stream": True}

@@ -86,6 +86,18 @@ def test_another_video_begins_another_talk(page: Page, model: FakeModel) -> None
     expect_answer(page, 1, "answer 1 to: two?")
 
 
+def test_a_setting_beyond_its_range_is_said_in_words(page: Page) -> None:
+    choose(page, 1)
+    page.click("#settings button")
+    page.fill("#fps input", "-3")
+    expect(page.locator("#notice")).to_contain_text("fps is -3")
+    page.fill("#fps input", "0")
+    choose(page, 2)
+    ask(page, "what moves?")
+    expect_answer(page, 1, "answer 1 to: what moves?")
+    assert page.get_by_test_id("toast-body").count() == 0
+
+
 def test_another_video_joins_the_talk(page: Page, model: FakeModel) -> None:
     choose(page, 1)
     ask(page, "one?")

@@ -85,6 +85,11 @@ def test_the_scores_of_a_card_become_a_table() -> None:
     assert "<td>x</td>" in table
     assert "<script" not in table
     assert score_table("# A\n\nno scores\n") == ""
+    two = score_table("# A\n\n## Scores\n\n| a |\n|---|\n| 1 |\n\nand\n\n| b |\n|---|\n| `2` |\n")
+    assert two.count("<table") == 2
+    assert "---" not in two
+    assert "<th>b</th>" in two
+    assert "<td>2</td>" in two
     demo = Path(__file__).parents[2] / "checkpoints" / "demo" / "README.md"
     assert "<td>all</td>" in score_table(demo.read_text())
 

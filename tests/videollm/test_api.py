@@ -81,7 +81,7 @@ def test_frames_are_shown_in_as_many_tokens_as_asked_for(model: VideoLLM) -> Non
         )
         assert "".join(streamed).strip() == asked.answer
     for tokens in (0, 17):
-        with pytest.raises(RequestError, match="this model makes 1 to 16 of a frame"):
+        with pytest.raises(RequestError, match="this model makes 1 to 16 tokens of each"):
             model.ask(clip(), "What?", tokens_per_frame=tokens)
 
 
