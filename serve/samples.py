@@ -163,8 +163,7 @@ def _cannot_write(home: Path, error: OSError) -> DataError:
 
 
 def _write_scenes(home: Path, num: int, seed: int) -> None:
-    options = {"size": SIDE, "fps": FPS, "questions_per_video": 60}
-    write_split(SPLIT, num, seed, home, overwrite=True, **options)
+    write_split(SPLIT, num, seed, home, size=SIDE, fps=FPS, questions_per_video=60, overwrite=True)
 
 
 def _write_long(home: Path) -> None:
