@@ -44,9 +44,9 @@ def test_answers_about_one_video_are_those_of_each_alone(
     visual: list[int] = []
     project = model.model.project
 
-    def counted(features: torch.Tensor) -> torch.Tensor:
+    def counted(features: torch.Tensor, tokens_per_frame: int | None = None) -> torch.Tensor:
         visual.append(len(features))
-        return project(features)
+        return project(features, tokens_per_frame)
 
     monkeypatch.setattr(model.model, "project", counted)
     assert model.batch(videos, questions, max_new_tokens=6) == expected
