@@ -152,15 +152,18 @@ def toy_jobs(scale: Scale, work: Path) -> list[Job]:
             result="index.json",
         ),
     ]
-    for seed in range(scale.seeds):
-        for objective in ("none", *OBJECTIVES):
-            if objective != "none":
+    seeds = range(scale.seeds)
+    for seed in seeds:
+        jobs += [_fine_tuning(scale, work, "none", percent, seed) for percent in scale.label_steps]
+        jobs.append(_pretraining(scale, work, WHOLE, seed))
+        jobs += [_fine_tuning(scale, work, WHOLE, percent, seed) for percent in scale.label_steps]
+    jobs += [_from_scratch(scale, work, pattern, seed) for seed in seeds for pattern in PATTERNS]
+    fewest = min(scale.label_steps)
+    for seed in seeds:
+        for objective in OBJECTIVES:
+            if objective != WHOLE:
                 jobs.append(_pretraining(scale, work, objective, seed))
-            percents = list(scale.label_steps)
-            if objective not in ("none", WHOLE):
-                percents = percents[:1]
-            jobs += [_fine_tuning(scale, work, objective, percent, seed) for percent in percents]
-        jobs += [_from_scratch(scale, work, pattern, seed) for pattern in PATTERNS]
+                jobs.append(_fine_tuning(scale, work, objective, fewest, seed))
     return jobs
 
 
