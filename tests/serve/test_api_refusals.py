@@ -89,9 +89,11 @@ def test_a_full_queue_says_when_to_come_back(
 
     fake_pace.free.clear()
     threads = [threading.Thread(target=ask) for _ in range(3)]
-    for thread in threads:
+    threads[0].start()
+    wait_until(lambda: engine.num_running == 1)  # three at once would find room for two
+    for thread in threads[1:]:
         thread.start()
-    wait_until(lambda: engine.num_running == 1 and engine.num_waiting == 2)
+    wait_until(lambda: engine.num_waiting == 2)
     with pytest.raises(openai.RateLimitError, match="already waiting") as refused:
         ask()
     assert int(refused.value.response.headers["retry-after"]) >= 1
