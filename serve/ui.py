@@ -136,7 +136,7 @@ def _talk_parts() -> dict[str, Any]:
         feedback_options=None,
         # answers and file names are text, never markup
         render_markdown=False,
-        placeholder="Choose a video, then ask about it.",
+        placeholder="Answers appear here: choose a video, then ask about it.",
     )
     times = gr.HTML("", js_on_load=markup.SEEK_SCRIPT, elem_id="times")
     cost = gr.HTML("", elem_id="cost")
