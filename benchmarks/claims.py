@@ -118,13 +118,11 @@ def main(argv: list[str] | None = None) -> int:
     else:
         print(f"no clips of fights at {options.surv}: that part is left out")
     kept = work / "record.json" if options.quick else Path("benchmarks/results/claims.json")
-    record = Record(options.record or kept)
-    needed = still_needed(jobs, record, work)
+    record = Record(options.record or kept, jobs, work)
+    needed = still_needed(jobs, record)
     print(f"{sum(job.result == SCORED for job in needed)} runs are not on record", flush=True)
     try:
-        run_jobs(
-            needed, work, workers=options.workers, ended_well=lambda job: record.add(job, work)
-        )
+        run_jobs(needed, work, workers=options.workers, ended_well=record.add)
     except JobError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

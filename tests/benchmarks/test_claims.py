@@ -102,28 +102,41 @@ def test_what_is_on_record_is_not_run_again_nor_what_only_it_needs(tmp_path: Pat
     one = scored(work, "labels/a/5/0", str(work / "x"), needs=("pretrain/a",))
     two = scored(work, "labels/b/5/0", "--steps", "3", needs=("pretrain/b",))
     jobs = [first, other, one, two]
-    record = Record(tmp_path / "record.json")
-    assert still_needed(jobs, record, work) == jobs
-    record.add(first, work)
-    record.add(one, work)
+    record = Record(tmp_path / "record.json", jobs, work)
+    assert still_needed(jobs, record) == jobs
+    record.add(first)
+    record.add(one)
     elsewhere = tmp_path / "elsewhere"
-    moved = replace(one, arguments=(str(elsewhere / "x"),))
-    again = Record(tmp_path / "record.json")
+    moved = [first, other, replace(one, arguments=(str(elsewhere / "x"),)), two]
+    again = Record(tmp_path / "record.json", moved, elsewhere)
     assert again.runs == record.runs
     assert list(again.runs) == ["labels/a/5/0"]
-    assert still_needed([first, other, moved, two], again, elsewhere) == [other, two]
-    changed = replace(one, arguments=("--steps", "4"))
-    assert still_needed([first, changed], again, work) == [first, changed]
+    assert still_needed(moved, again) == [other, two]
+    changed = [first, replace(one, arguments=("--steps", "4"))]
+    assert still_needed(changed, Record(record.path, changed, work)) == changed
+
+
+def test_a_run_is_made_again_when_a_recipe_it_rests_on_has_changed(tmp_path: Path) -> None:
+    recipe = tmp_path / "pretrain.yaml"
+    recipe.write_text("max_steps: 1\n")
+    first = Job(name="pretrain/a", module="none", arguments=(str(recipe),), result="encoder")
+    one = scored(tmp_path, "labels/a/5/0", needs=("pretrain/a",))
+    record = Record(tmp_path / "record.json", [first, one], tmp_path)
+    record.add(one)
+    assert still_needed([first, one], record) == []
+    recipe.write_text("max_steps: 2\n")
+    again = Record(tmp_path / "record.json", [first, one], tmp_path)
+    assert still_needed([first, one], again) == [first, one]
 
 
 def test_tables_hold_means_and_spreads_and_leave_the_prose(tmp_path: Path) -> None:
-    record = Record(tmp_path / "record.json")
-    for name, top1 in (("none", (0.25, 0.35)), ("frame", (0.5, 0.5))):
-        for seed, value in enumerate(top1):
-            job = scored(tmp_path, f"labels/{name}/5/{seed}")
-            results = {"scores": {"top1": value}, "num_videos": 8}
-            (tmp_path / job.name / SCORED).write_text(json.dumps(results))
-            record.add(job, tmp_path)
+    top1 = {("none", 0): 0.25, ("none", 1): 0.35, ("frame", 0): 0.5, ("frame", 1): 0.5}
+    jobs = {key: scored(tmp_path, f"labels/{key[0]}/5/{key[1]}") for key in top1}
+    record = Record(tmp_path / "record.json", list(jobs.values()), tmp_path)
+    for key, value in top1.items():
+        results = {"scores": {"top1": value}, "num_videos": 8}
+        (tmp_path / jobs[key].name / SCORED).write_text(json.dumps(results))
+        record.add(jobs[key])
     page = tmp_path / "page.md"
     page.write_text("# Study\n\n<!-- objectives -->\nold\n<!-- end of objectives -->\n\nProse.\n")
     write_report(record.runs, page)
