@@ -52,6 +52,7 @@ class Scale:
         clips: Clips to pretrain on, and to label a share of.
         pretrain_steps: Steps of pretraining.
         label_steps: Steps of fine-tuning by percent of labels.
+        few_steps: Steps of a short fine-tuning with the fewest labels, tried for each objective.
         pattern_steps: Steps from scratch, with all labels.
         test_clips: Clips of the test set.
         folds: Folds of the real clips, of five.
@@ -63,6 +64,7 @@ class Scale:
     clips: int
     pretrain_steps: int
     label_steps: dict[int, int]
+    few_steps: int
     pattern_steps: int
     test_clips: int
     folds: int
@@ -74,8 +76,9 @@ FULL = Scale(
     teacher_steps=600,
     clips=1000,
     pretrain_steps=1000,
-    label_steps={5: 300, 20: 300, 100: 400},
-    pattern_steps=200,
+    label_steps={5: 300, 20: 300, 100: 300},
+    few_steps=100,
+    pattern_steps=300,
     test_clips=500,
     folds=5,
     surv_steps=(600, 200),
@@ -85,7 +88,8 @@ QUICK = Scale(
     teacher_steps=150,
     clips=400,
     pretrain_steps=80,
-    label_steps={5: 40},
+    label_steps={5: 60},
+    few_steps=30,
     pattern_steps=40,
     test_clips=100,
     folds=1,
@@ -152,16 +156,19 @@ def toy_jobs(scale: Scale, work: Path) -> list[Job]:
     ]
     seeds = range(scale.seeds)
     for seed in seeds:
-        jobs += [_fine_tuning(scale, work, "none", percent, seed) for percent in scale.label_steps]
-        jobs.append(_pretraining(scale, work, WHOLE, seed))
-        jobs += [_fine_tuning(scale, work, WHOLE, percent, seed) for percent in scale.label_steps]
+        for objective in ("none", WHOLE):
+            if objective != "none":
+                jobs.append(_pretraining(scale, work, objective, seed))
+            jobs.append(_short_tuning(scale, work, objective, seed))
+            jobs += [
+                _tuning(scale, work, objective, percent, seed) for percent in scale.label_steps
+            ]
     jobs += [_from_scratch(scale, work, pattern, seed) for seed in seeds for pattern in PATTERNS]
-    fewest = min(scale.label_steps)
     for seed in seeds:
         for objective in OBJECTIVES:
             if objective != WHOLE:
                 jobs.append(_pretraining(scale, work, objective, seed))
-                jobs.append(_fine_tuning(scale, work, objective, fewest, seed))
+                jobs.append(_short_tuning(scale, work, objective, seed))
     return jobs
 
 
@@ -184,9 +191,20 @@ def _pretraining(scale: Scale, work: Path, objective: str, seed: int) -> Job:
     )
 
 
-def _fine_tuning(scale: Scale, work: Path, objective: str, percent: int, seed: int) -> Job:
+def _tuning(scale: Scale, work: Path, objective: str, percent: int, seed: int) -> Job:
     name = f"labels/{objective}/{percent}/{seed}"
-    steps = scale.label_steps[percent]
+    return _fine_tuning(scale, work, name, objective, seed, percent, scale.label_steps[percent])
+
+
+def _short_tuning(scale: Scale, work: Path, objective: str, seed: int) -> Job:
+    fewest = min(scale.label_steps)
+    name = f"short/{objective}/{seed}"
+    return _fine_tuning(scale, work, name, objective, seed, fewest, scale.few_steps)
+
+
+def _fine_tuning(
+    scale: Scale, work: Path, name: str, objective: str, seed: int, percent: int, steps: int
+) -> Job:
     options = {
         "num_clips": str(scale.clips),
         "label_fraction": str(percent / 100),

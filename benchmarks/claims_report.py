@@ -34,11 +34,16 @@ def write_report(runs: Mapping[str, Mapping[str, Any]], page: Path) -> str:
     """
     percents = sorted({int(name.split("/")[2]) for name in runs if name.startswith("labels/")})
     labels = {percent: _scores(runs, rf"labels/(.+)/{percent}/\d+") for percent in percents}
+    asked = [(percents[0], r"short/(.+)/\d+")] if percents else []
+    asked += [(percent, rf"labels/(.+)/{percent}/\d+") for percent in percents]
+    columns = {
+        f"{percent} % of labels, {steps} steps": _scores(runs, pattern)
+        for percent, pattern in asked
+        if (steps := _steps(runs, pattern))
+    }
     tables = {
         "patterns": _table("layers", {"top-1": _scores(runs, r"pattern/(.+)/\d+")}),
-        "objectives": _table(
-            "pretraining", {f"{percent} % of labels": found for percent, found in labels.items()}
-        ),
+        "objectives": _table("pretraining", columns),
         "surv": _table("fights", {"top-1": _scores(runs, r"surv/(.+)/\d+")}),
         "made": _made_with(runs.values()),
     }
@@ -59,6 +64,12 @@ def _scores(runs: Mapping[str, Mapping[str, Any]], pattern: str) -> Scores:
         if match:
             found.setdefault(match[1], []).append(100 * run["top1"])
     return found
+
+
+def _steps(runs: Mapping[str, Mapping[str, Any]], pattern: str) -> str:
+    """Return how many steps the runs of a pattern took, from their command line."""
+    given = (run["arguments"] for name, run in runs.items() if re.fullmatch(pattern, name))
+    return "/".join(sorted({words[words.index("--max_steps") + 1] for words in given}))
 
 
 def _table(head: str, columns: dict[str, Scores]) -> str:

@@ -64,7 +64,8 @@ def test_every_setting_has_all_its_runs(tmp_path: Path) -> None:
     names = Counter(item.name for item in jobs)
     assert max(names.values()) == 1
     assert sum(name.startswith("pretrain/") for name in names) == 5 * 3
-    assert sum(name.startswith("labels/") for name in names) == (2 * 3 + 4) * 3
+    assert sum(name.startswith("labels/") for name in names) == 2 * 3 * 3
+    assert sum(name.startswith("short/") for name in names) == (2 + 4) * 3
     assert sum(name.startswith("pattern/") for name in names) == 4 * 3
     assert all(need in names for item in jobs for need in item.needs)
 
@@ -131,7 +132,8 @@ def test_a_run_is_made_again_when_a_recipe_it_rests_on_has_changed(tmp_path: Pat
 
 def test_tables_hold_means_and_spreads_and_leave_the_prose(tmp_path: Path) -> None:
     top1 = {("none", 0): 0.25, ("none", 1): 0.35, ("frame", 0): 0.5, ("frame", 1): 0.5}
-    jobs = {key: scored(tmp_path, f"labels/{key[0]}/5/{key[1]}") for key in top1}
+    steps = ("--max_steps", "30")
+    jobs = {key: scored(tmp_path, f"labels/{key[0]}/5/{key[1]}", *steps) for key in top1}
     record = Record(tmp_path / "record.json", list(jobs.values()), tmp_path)
     for key, value in top1.items():
         results = {"scores": {"top1": value}, "num_videos": 8}
@@ -143,7 +145,9 @@ def test_tables_hold_means_and_spreads_and_leave_the_prose(tmp_path: Path) -> No
     text = page.read_text()
     assert "| from scratch | 30.0 ± 7.1 (2) |" in text
     assert "| autoregression by frame | 50.0 ± 0.0 (2) |" in text
-    assert text.startswith("# Study\n\n<!-- objectives -->\n| pretraining | 5 % of labels |")
+    assert text.startswith(
+        "# Study\n\n<!-- objectives -->\n| pretraining | 5 % of labels, 30 steps |"
+    )
     assert "old" not in text
     assert "\n\nProse.\n" in text
     assert (tmp_path / "page.png").stat().st_size > 1000
