@@ -15,7 +15,7 @@ from benchmarks.claims_jobs import Job
 from benchmarks.measure import source_commit
 from videollm.runtime import environment_report
 
-__all__ = ["SCORED", "Record", "fingerprints", "still_needed"]
+__all__ = ["SCORED", "Record", "still_needed"]
 
 SCORED = "test/results.json"
 """What a run writes last that is on record: the scores of its classifier."""
@@ -34,7 +34,7 @@ class Record:
         self.path = path
         self.runs: dict[str, dict[str, Any]] = {}
         self._work = work
-        self._prints = fingerprints(jobs, work)
+        self._prints = _fingerprints(jobs, work)
         if path.is_file():
             self.runs = json.loads(path.read_text(encoding="utf-8"))
 
@@ -76,7 +76,7 @@ def still_needed(jobs: Sequence[Job], record: Record) -> list[Job]:
     return [job for job in jobs if job.name in found]
 
 
-def fingerprints(jobs: Sequence[Job], work: Path) -> dict[str, str]:
+def _fingerprints(jobs: Sequence[Job], work: Path) -> dict[str, str]:
     """Return for each run what changes when its arguments, its recipe or those it needs do."""
     by_name = {job.name: job for job in jobs}
     found: dict[str, str] = {}
