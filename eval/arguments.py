@@ -120,6 +120,7 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     add("--limit", type=int, help="questions per task (default: all; toyworld: 500)")
     add("--families", type=_names, default=(), help="keep these question families, by commas")
     add("--questions-per-video", type=int, default=defaults.questions_per_video, metavar="N")
+    add("--choice-fraction", type=float, default=defaults.choice_fraction, metavar="SHARE")
     add("--annotations", default=defaults.annotations, metavar="DIR", help="annotation files")
     add("--videos", default=defaults.videos, metavar="DIR", help="videos of benchmarks")
     add(

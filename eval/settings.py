@@ -42,6 +42,7 @@ class EvalSettings:
         baselines: Conditions to measure beside the model, any of `BASELINES`.
         families: Question families to keep; empty keeps all.
         questions_per_video: Questions about one clip, at least 1.
+        choice_fraction: Share of multiple-choice questions about drawn clips, 0 to 1.
         num_frames: Frames per clip, at least 1; None takes the model's own number.
         fps: Frames a second instead, of tasks that read videos; above 0.
         sampling: Policy for videos, one of `videollm.sampling.POLICIES`; None as `choose_policy`.
@@ -74,6 +75,7 @@ class EvalSettings:
     baselines: tuple[str, ...] = BASELINES
     families: tuple[str, ...] = ()
     questions_per_video: int = 5
+    choice_fraction: float = 0.0
     num_frames: int | None = None
     fps: float | None = None
     sampling: str | None = None
@@ -97,6 +99,8 @@ class EvalSettings:
             self._require_at_least(option, 1)
         self._require_at_least("max_new_tokens", 1)
         self._require_at_least("seed", 0)
+        if not 0 <= self.choice_fraction <= 1:
+            raise RequestError(f"--choice-fraction {self.choice_fraction} is no share; give 0 to 1")
         if not self.tasks:
             raise RequestError("--tasks names nothing; name at least one task, such as toyworld")
         for option in ("tasks", "families", "baselines", "minutes", "policies"):

@@ -132,6 +132,7 @@ class ToyWorldTask:
             count=self._settings.questions_per_video,
             seed=self._settings.seed,
             families=self._settings.families or None,
+            choice_fraction=self._settings.choice_fraction,
         )
 
 

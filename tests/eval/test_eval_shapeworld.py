@@ -80,6 +80,19 @@ def test_an_oracle_is_always_right_and_talks_keep_their_turns(tmp_path: Path) ->
     assert read_predictions(path) == scored
 
 
+def test_choices_are_offered_and_read_by_letter_or_text() -> None:
+    settings = EvalSettings(tasks=("shapeworld",), limit=40, choice_fraction=1.0)
+    examples = SHAPES_SPEC.build(settings).examples
+    offered = [example for example in examples if example.family != "premise"]
+    assert len(offered) > 20
+    for example in offered:
+        assert all(choice in example.question for choice in example.choices)
+        for answer in (example.answer, example.answer[:3], example.answer[4:]):
+            assert SHAPES_SPEC.score(answer, example).correct
+        wrong = next(choice for choice in example.choices if choice != example.answer)
+        assert not SHAPES_SPEC.score(wrong, example).correct
+
+
 def test_files_of_older_versions_have_no_turns(tmp_path: Path) -> None:
     task = SHAPES_SPEC.build(EvalSettings(tasks=("shapeworld",), limit=1, families=("colour",)))
     (prediction,) = predictions(task.examples)

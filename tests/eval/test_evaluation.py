@@ -265,6 +265,7 @@ def test_families_are_filtered(tmp_path: Path, run: Run) -> None:
         ({"batch_size": 0}, "--batch-size 0 is too small"),
         ({"num_frames": 0}, "--num-frames 0 is too small"),
         ({"questions_per_video": 0}, "--questions-per-video 0 is too small"),
+        ({"choice_fraction": 1.5}, "--choice-fraction 1.5 is no share; give 0 to 1"),
         ({"max_new_tokens": 0}, "--max-new-tokens 0 is too small"),
         ({"seed": -1}, "--seed -1 is too small"),
     ],
