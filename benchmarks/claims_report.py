@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pages import markdown_table, replace_tables
+
 __all__ = ["write_report"]
 
 NAMES = {
@@ -47,11 +49,7 @@ def write_report(runs: Mapping[str, Mapping[str, Any]], page: Path) -> str:
         "surv": _table("fights", {"top-1": _scores(runs, r"surv/(.+)/\d+")}),
         "made": _made_with(runs.values()),
     }
-    text = page.read_text(encoding="utf-8") if page.is_file() else "# Results\n"
-    for name, table in tables.items():
-        text = _replace(text, name, table)
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(text, encoding="utf-8")
+    replace_tables(page, tables)
     _draw(labels, page.with_suffix(".png"))
     return "\n\n".join(tables.values())
 
@@ -75,11 +73,13 @@ def _steps(runs: Mapping[str, Mapping[str, Any]], pattern: str) -> str:
 def _table(head: str, columns: dict[str, Scores]) -> str:
     rows = list(dict.fromkeys(name for scores in columns.values() for name in scores))
     rows.sort(key=lambda name: list(NAMES).index(name) if name in NAMES else -1)
-    lines = [f"| {head} | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
-    for name in rows:
-        cells = [_mean_and_spread(scores.get(name, [])) for scores in columns.values()]
-        lines.append(f"| {NAMES.get(name, name)} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return markdown_table(
+        [head, *columns],
+        (
+            [NAMES.get(name, name), *(_mean_and_spread(s.get(name, [])) for s in columns.values())]
+            for name in rows
+        ),
+    )
 
 
 def _mean_and_spread(values: Sequence[float]) -> str:
@@ -99,14 +99,6 @@ def _made_with(runs: Iterable[Mapping[str, Any]]) -> str:
         }
     )
     return f"Made with {'; '.join(made)}; each run on one thread."
-
-
-def _replace(text: str, name: str, table: str) -> str:
-    block = f"<!-- {name} -->\n{table}\n<!-- end of {name} -->"
-    pattern = re.compile(rf"<!-- {name} -->.*?<!-- end of {name} -->", re.DOTALL)
-    if pattern.search(text):
-        return pattern.sub(lambda match: block, text)
-    return f"{text}\n{block}\n"
 
 
 def _draw(labels: dict[int, Scores], path: Path) -> None:
