@@ -3,8 +3,8 @@
 python -m benchmarks.demo_card RUNS PAGE
 
 RUNS holds the output folders of `videollm eval`, by name: iid, compositional, paraphrase, choices
-(iid with `--choice-fraction 1`), captions (`--families caption`), long_10, long_60, foreign. What is
-not there is shown as missing.
+(iid with `--choice-fraction 1`), captions (`--families caption`), long_10, long_60, foreign. What
+is not there is shown as missing.
 """
 
 import argparse
