@@ -18,11 +18,8 @@ def replace_tables(page: Path, tables: Mapping[str, str]) -> None:
     for name, table in tables.items():
         block = f"<!-- {name} -->\n{table}\n<!-- end of {name} -->"
         pattern = re.compile(rf"<!-- {name} -->.*?<!-- end of {name} -->", re.DOTALL)
-        text = (
-            pattern.sub(lambda _, block=block: block, text)
-            if pattern.search(text)
-            else f"{text}\n{block}\n"
-        )
+        parts = pattern.split(text, maxsplit=1)
+        text = block.join(parts) if len(parts) == 2 else f"{text}\n{block}\n"
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(text, encoding="utf-8")
 

@@ -21,10 +21,10 @@ from videollm.adapter_record import ADAPTER_WEIGHTS, compare_base, read_record, 
 from videollm.errors import ModelError
 from videollm.model import VideoLLMForConditionalGeneration
 from videollm.model_folder import check_format, read_json
-from videollm.quantize import quiet_bitsandbytes
+from videollm.quantize import is_quantized, quiet_bitsandbytes
 
 if TYPE_CHECKING:
-    from peft import PeftModel
+    from peft import PeftConfig, PeftModel
 
 __all__ = [
     "ADAPTER_CONFIG",
@@ -131,10 +131,21 @@ def attach_lora(
         use_rslora=shape.rslora,
         use_dora=shape.dora,
     )
+    _prefer_lean_layers(config, model)
     with _without_remarks():
         adapted = get_peft_model(model, config)
     assert isinstance(adapted, PeftModel)
     return adapted
+
+
+def _prefer_lean_layers(config: "PeftConfig", model: VideoLLMForConditionalGeneration) -> None:
+    """Let peft build LoRA of ours on linear layers, unless these are quantized and so others."""
+    from peft import LoraConfig
+
+    if isinstance(config, LoraConfig) and not is_quantized(model):
+        from videollm.lora_linear import LeanLoraLinear
+
+        config._register_custom_module({nn.Linear: LeanLoraLinear})
 
 
 def _check_modules(model: VideoLLMForConditionalGeneration, names: Sequence[str]) -> None:
@@ -189,12 +200,16 @@ def load_adapter(
             folder,
         )
     with _without_remarks():
-        from peft import PeftModel
+        from peft import PeftConfig, PeftModel
     try:
+        config = PeftConfig.from_pretrained(os.fspath(folder))
+        _prefer_lean_layers(config, model)
         with _without_remarks(), warnings.catch_warnings():
             # Told below, in one line.
             warnings.filterwarnings("ignore", message="Found missing adapter keys")
-            adapted = PeftModel.from_pretrained(model, os.fspath(folder), is_trainable=is_trainable)
+            adapted = PeftModel.from_pretrained(
+                model, os.fspath(folder), is_trainable=is_trainable, config=config
+            )
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(

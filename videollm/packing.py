@@ -25,6 +25,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
 from transformers.utils.generic import is_flash_attention_requested
 
 from videollm.errors import ModelError
+from videollm.packed_products import Span, attend_by_products, blocks_of
 
 __all__ = [
     "Span",
@@ -40,8 +41,6 @@ __all__ = [
 PACKED_SDPA = "packed_sdpa"
 
 _PACKABLE_LAYERS = frozenset({"full_attention", "sliding_attention"})
-
-Span = tuple[int, int, int, int]
 
 
 def spans_tensor(spans: list[Span]) -> Tensor:
@@ -135,19 +134,24 @@ def packed_attention(
         mixed, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
         return mixed, None
     assert attention_mask is not None
-    dtype = query.dtype
+    spans: list[Span] = [tuple(span) for span in attention_mask[0, 0].tolist()]
+    dtype, window = query.dtype, options.get("sliding_window")
     if query.device.type == "cpu" and dtype.itemsize < 4:
         # On the way back SDPA's CPU kernel takes five times longer in bfloat16.
+        blocks = None if window is not None or options.get("dropout") else blocks_of(spans)
+        if blocks is not None:
+            scaling = options.get("scaling") or query.shape[-1] ** -0.5
+            return attend_by_products(query, key, value, blocks, scaling), None
         query, key, value = query.float(), key.float(), value.float()
     outputs = []
-    for start, end, first, last in attention_mask[0, 0].tolist():
+    for start, end, first, last in spans:
         keys, values = (
             torch.cat([part[:, :, first:last], part[:, :, start:end]], dim=2)
             if last > first
             else part[:, :, start:end]
             for part in (key, value)
         )
-        mask = _span_mask(end - start, last - first, options.get("sliding_window"), query.device)
+        mask = _span_mask(end - start, last - first, window, query.device)
         own = query[:, :, start:end]
         outputs.append(sdpa_attention_forward(module, own, keys, values, mask, **options)[0])
     return torch.cat(outputs, dim=1).to(dtype), None

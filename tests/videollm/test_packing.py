@@ -20,8 +20,10 @@ from transformers import (
 )
 from transformers import modeling_flash_attention_utils as flash
 
+from videollm import packing
 from videollm.errors import ModelError
-from videollm.packing import Span, decode, prepare_packing, spans_tensor
+from videollm.packed_products import attend_by_products, blocks_of
+from videollm.packing import Span, decode, packed_attention, prepare_packing, spans_tensor
 
 SIZES: dict[str, Any] = {
     "vocab_size": 32, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
@@ -68,13 +70,62 @@ def test_a_window_is_kept_inside_each_sample() -> None:
     assert (alone(wide) - expected).abs().max() > 1e-3
 
 
-def test_half_precision_comes_back_in_half_precision() -> None:
+def test_half_precision_goes_by_products_and_comes_back_in_half_precision(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[int] = []
+
+    def counted(*arguments: Any) -> Tensor:
+        calls.append(1)
+        return attend_by_products(*arguments)
+
+    monkeypatch.setattr(packing, "attend_by_products", counted)
     model = LlamaForCausalLM(LlamaConfig(**SIZES)).eval().to(torch.bfloat16)
     prepare_packing(model)
     given = embeddings().to(torch.bfloat16)
     with torch.no_grad():
         states = decode(model.get_decoder(), given, spans_tensor(SPANS), POSITIONS)
     assert states.dtype == torch.bfloat16
+    assert len(calls) == SIZES["num_hidden_layers"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_products_give_what_sdpa_gives_and_its_gradients(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(1, heads, 25, 16) for heads in (4, 2, 2)]
+    parts = [torch.randn(shape, generator=generator) for shape in shapes]
+    sent_back = torch.randn(1, 25, 4, 16, generator=generator)
+
+    def run(attend: Callable[..., Tensor], kind: torch.dtype) -> list[Tensor]:
+        leaves = [part.detach().to(kind, copy=True).requires_grad_() for part in parts]
+        output = attend(*leaves)
+        output.backward(sent_back.to(kind))
+        return [
+            output.detach().float(),
+            *(leaf.grad.float() for leaf in leaves if leaf.grad is not None),
+        ]
+
+    module = torch.nn.Module()
+    module.num_key_value_groups, module.is_causal = 2, True  # type: ignore[assignment]
+    spans = spans_tensor(SPANS)
+    expected = run(lambda *qkv: packed_attention(module, *qkv, spans)[0], torch.float32)
+    blocks = blocks_of(SPANS)
+    assert blocks is not None
+    found = run(lambda *qkv: attend_by_products(*qkv, blocks, 0.25), dtype)
+    atol = 1e-5 if dtype == torch.float32 else 0.05
+    assert len(found) == len(expected) == 4
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=atol, rtol=1e-4 if atol < 0.01 else 0.05)
+
+
+def test_blocks_are_left_to_sdpa_where_products_do_not_suit_them() -> None:
+    assert blocks_of(SPANS) == [
+        ([SPANS[0]], 0), (SPANS[1:3], 0), ([SPANS[3]], 13), ([SPANS[4]], 16)
+    ]  # fmt: skip
+    apart = [(0, 5, 0, 0), (5, 9, 5, 5), (9, 12, 0, 5)]
+    assert blocks_of(apart) is None
+    assert blocks_of([(0, 2049, 0, 0)]) is None
+    assert blocks_of([(0, 2000, 0, 0), (2000, 2049, 0, 2000)]) is None
 
 
 def varlen(calls: list[list[int]]) -> Callable[..., Tensor]:
