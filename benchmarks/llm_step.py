@@ -107,9 +107,11 @@ def _by_span(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         keys, values = (
             torch.cat([x[:, :, first:last], x[:, :, start:end]], 2) for x in (key, value)
         )
-        mask = torch.ones(end - start, keys.shape[2], dtype=torch.bool).tril(last - first)
+        shared = last - first
+        mask = torch.ones(end - start, keys.shape[2], dtype=torch.bool).tril(shared)[None, None]
         own = query[:, :, start:end]
-        outputs.append(sdpa_attention_forward(module, own, keys, values, mask[None, None])[0])
+        given = mask if shared else None
+        outputs.append(sdpa_attention_forward(module, own, keys, values, given)[0])
     return torch.cat(outputs, dim=1).to(dtype)
 
 
