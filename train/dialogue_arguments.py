@@ -56,6 +56,7 @@ def _are_rates(value: object) -> bool:
     )
 
 
+_SPLITS = ("train", "train_long", "train_stream")
 _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "data_path": (_are_texts, "a path or a list of paths"),
     "media_folder": (lambda value: isinstance(value, str), "a path"),
@@ -69,7 +70,7 @@ _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "talk_fraction": (lambda value: _is_number(value) and 0 <= value <= 1, "0 to 1"),
     "world_seed": (lambda value: _is_whole(value, 0), "0 or more"),
     "world": (lambda value: value in WORLDS, " or ".join(WORLDS)),
-    "split": (lambda value: value in ("train", "train_long"), "train or train_long"),
+    "split": (lambda value: value in _SPLITS, " or ".join(_SPLITS)),
     "frame_rates": (_are_rates, "a list of frames a second, 0.25 to 30"),
 }
 
@@ -93,7 +94,8 @@ class MemberArguments:
         talk_fraction: Likewise.
         world_seed: Likewise.
         world: Likewise; "foreign" for clips of neither world.
-        split: Of the world, "train_long" for long videos of shapes; None: "train".
+        split: Of the world; for long videos of shapes "train_long" or "train_stream", the latter
+            seen as a stream's memory shows them; None: "train".
         frame_rates: Likewise.
     """
 

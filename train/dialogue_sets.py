@@ -203,6 +203,7 @@ def _toy_dialogues(
         world=world,
         frame_rates=data.frame_rates if own.frame_rates is None else own.frame_rates,
         frame_multiple=processor.tubelet_size,
+        time_stride=processor.time_stride or 1,
         artefacts=data.artefacts,
         chosen=chosen,
     )

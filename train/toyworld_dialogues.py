@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from videollm.clip import Clip
 from videollm.errors import DataError
+from videollm.shapeworld import Scene, shown_moments
 from videollm.train.artefacts import compress_some
 from videollm.train.examples import Dialogue, DialogueSet, Example, question_and_answer
 from videollm.worlds import WORLDS, World, WorldQuestion, WorldScene
@@ -18,13 +20,17 @@ __all__ = ["ToyWorldDialogues"]
 _MAX_SCENES = 1000
 _RATE_STREAM, _TALK_STREAM = 2, 3
 _FEWEST_FRAMES, _MOST_FRAMES = 8, 64
+_STREAMED, _STREAM_RATE, _SHOWN = "train_stream", 2.0, 3
+"""Split of long videos that are seen as a stream's memory shows them, frames a second where none
+are given, and how many times the usual number of frames are shown (see `MemoryOptions`)."""
 
 
 class ToyWorldDialogues(DialogueSet):
     """Scenes of a split with questions; sample i is the same whenever it is asked for.
 
     Args:
-        split: "train" or "val".
+        split: "train" or "val"; of shapes also "train_long", and "train_stream", of whose clips
+            the moments are seen that a stream's memory would show.
         num_clips: Length.
         seed: Seed of scenes and questions.
         image_size: Side of a frame in pixels.
@@ -37,6 +43,7 @@ class ToyWorldDialogues(DialogueSet):
         frame_rates: Frames a second, one drawn for each clip, of which it then has 8 to 64; none
             to have `num_frames` of each.
         frame_multiple: Numbers of frames are multiples of this.
+        time_stride: How often a time is written, in so many frames.
         artefacts: Share of clips with artefacts of compression.
         chosen: The scenes that take part; None: all.
     """
@@ -56,6 +63,7 @@ class ToyWorldDialogues(DialogueSet):
         world: World = WORLDS["toy"],
         frame_rates: Sequence[float] = (),
         frame_multiple: int = 1,
+        time_stride: int = 1,
         artefacts: float = 0.0,
         chosen: Sequence[int] | None = None,
     ) -> None:
@@ -72,6 +80,7 @@ class ToyWorldDialogues(DialogueSet):
         self.world = world
         self.frame_rates = tuple(frame_rates)
         self.frame_multiple = frame_multiple
+        self.time_stride = time_stride
         self.artefacts = artefacts
 
     def __len__(self) -> int:
@@ -129,9 +138,18 @@ class ToyWorldDialogues(DialogueSet):
     def _times(self, scene: WorldScene) -> NDArray[np.float64]:
         """Return when a clip is looked at, at a rate drawn for it where there are rates."""
         wanted = self.num_frames
-        if self.frame_rates:
-            rng = np.random.default_rng([self.seed, scene.index, _RATE_STREAM])
-            rate = self.frame_rates[int(rng.integers(len(self.frame_rates)))]
+        rng = np.random.default_rng([self.seed, scene.index, _RATE_STREAM])
+        rates = self.frame_rates or ((_STREAM_RATE,) if self.split == _STREAMED else ())
+        if rates:
+            rate = rates[int(rng.integers(len(rates)))]
+            if self.split == _STREAMED:
+                return shown_moments(
+                    cast(Scene, scene),
+                    fps=rate,
+                    num_frames=_SHOWN * self.num_frames,
+                    unit_frames=self.frame_multiple * self.time_stride,
+                    rng=rng,
+                )
             tubelets = round(rate * self.world.length(scene) / self.frame_multiple)
             wanted = min(max(self.frame_multiple * tubelets, _FEWEST_FRAMES), _MOST_FRAMES)
         return self.world.times(scene, wanted)

@@ -38,7 +38,8 @@ def _ask(split: str, num: int, count: int = 10, choice_fraction: float = 0.0) ->
 
 
 @pytest.mark.parametrize(
-    "split", [split for split in SPLITS if split not in ("test_long_10", "test_long_60")]
+    "split",
+    [s for s in SPLITS if s not in ("test_long_10", "test_long_60", "train_stream")],
 )
 def test_the_oracle_agrees_with_every_answer(split: str) -> None:
     asked = 0
@@ -53,6 +54,19 @@ def test_the_oracle_agrees_with_every_answer(split: str) -> None:
             assert exact_match(answer, question.answer, question.aliases), (turns, question)
             asked += 1
     assert asked > 200
+
+
+def test_of_needles_it_is_asked_when_they_appear() -> None:
+    scene = _scene("test_long", 0)
+    asked = make_questions(scene, "test_long", count=40, seed=0, families=["when"])
+    assert asked
+    for question in asked:
+        assert exact_match(answer_question(scene, question.prompt), question.answer)
+        begin = float(question.answer.split()[1])
+        assert exact_match(f"at {begin + 5.0:.1f} s", question.answer, question.aliases)
+        assert not exact_match(f"at {begin + 9.0:.1f} s", question.answer, question.aliases)
+    plain = make_questions(_scene("val", 0), "val", count=40, seed=0, families=["when"])
+    assert plain == []
 
 
 def test_no_wording_and_no_text_gives_the_answer_away() -> None:

@@ -8,7 +8,7 @@ then both are offered, see `videollm.worlds`.
     questions = make_questions(scene, "train", count=10, seed=0)
 
 Scenes and words:      make_scene, first_shot, Scene, SceneObject, SPLITS, COLOURS, SHAPES, ...
-Pictures:              render_frames, stream_frames, uniform_times
+Pictures:              render_frames, stream_frames, uniform_times, shown_moments
 Dense labels:          object_coverage, object_presence, object_positions, known_words
 Questions:             make_questions, Question, FAMILIES, QUESTION_FAMILIES, WORDINGS
 Answers:               answer_question (an oracle that reads), caption_recall
@@ -32,6 +32,7 @@ from videollm.shapeworld.render import (
 )
 from videollm.shapeworld.review import write_review
 from videollm.shapeworld.scene import Scene, SceneObject, first_shot
+from videollm.shapeworld.shown_moments import shown_moments
 from videollm.shapeworld.splits import SPLITS
 from videollm.shapeworld.vocabulary import (
     COLOURS,
@@ -73,6 +74,7 @@ __all__ = [
     "object_positions",
     "object_presence",
     "render_frames",
+    "shown_moments",
     "stream_frames",
     "uniform_times",
     "write_review",

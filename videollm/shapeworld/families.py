@@ -138,13 +138,15 @@ FAMILIES: dict[str, Family] = {
             "where of 3": _even("first", "second", "third"),
         },
     ),
+    "when": Family(facts=happenings.moment_facts, weight=1.0),
     "premise": Family(facts=premise_facts, weight=0.7),
     "caption": Family(facts=caption_facts, weight=1.0),
 }
 """Name to family, in the order of reports; "follow_up" is built of these, see `follow_ups`."""
 
 QUESTION_FAMILIES: tuple[str, ...] = (
-    *(name for name in FAMILIES if name != "caption"),
+    *(name for name in FAMILIES if name not in ("caption", "when")),
     "follow_up",
 )
-"""Families that are asked where none are named; captions come only when asked for."""
+"""Families that are asked where none are named; captions come only when asked for, and of long
+videos alone is it asked when something appears."""

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from videollm.shapeworld.facts import Fact
 from videollm.shapeworld.referents import (
     askable,
@@ -102,6 +104,19 @@ def time_facts(scene: Scene, split: str) -> Iterator[Fact]:
             do, does = event_verbs(event)
             slots = (("the", name), ("do", do), ("does", does))
             yield Fact(event.kind, format_seconds(event.seconds), slots, (thing,), "time")
+
+
+def moment_facts(scene: Scene, split: str) -> Iterator[Fact]:
+    """Yield when a needle of a long video appears; any moment of its shot is right."""
+    del split
+    if not scene.needles:
+        return
+    moments = [format_seconds(thing.begin_seconds) for thing in askable(scene)]
+    for way, name, thing in references(scene, ("pair", "shape"), "shape"):
+        slots = (("the", name), ("do", "appear"), ("does", "appears"))
+        first, *others = np.arange(thing.begin_seconds, thing.end_seconds + 0.1, 0.5)
+        aliases = tuple(format_seconds(moment) for moment in others)
+        yield Fact(way, format_seconds(first), slots, (thing,), "time", aliases, tuple(moments))
 
 
 def order_facts(scene: Scene, split: str) -> Iterator[Fact]:

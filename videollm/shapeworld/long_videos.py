@@ -1,4 +1,4 @@
-"""Videos of half a minute to an hour: a chorus that comes again and again, and a few needles.
+"""Long videos, up to an hour: a chorus that comes again and again, and a few needles.
 
 A needle is an object that is on for one shot; its shape is nobody else's, so it can be asked for
 however long the video is. The chorus has colours and shapes that no needle has.
@@ -17,6 +17,7 @@ __all__ = ["LONG_MINUTES", "make_long_scene"]
 
 LONG_MINUTES: dict[str, tuple[float, ...]] = {
     "train_long": (0.25, 0.5, 0.75, 1.0),
+    "train_stream": (2.0, 5.0, 10.0, 20.0, 40.0, 60.0),
     "test_long": (1.0, 2.0, 5.0),
     "test_long_10": (10.0,),
     "test_long_60": (60.0,),

@@ -210,7 +210,8 @@ def _motion(scene: Scene, thing: SceneObject, reading: Reading) -> str:
 
 
 def _time(scene: Scene, thing: SceneObject, reading: Reading) -> str:
-    del scene
+    if scene.needles and "appear" in reading.text:
+        return f"at {thing.begin_seconds:.1f} s"
     asked = sorted(_EVENT_KINDS, key=len, reverse=True)
     words = next(w for w in asked if f" {w}" in reading.text.split(reading.things[0]["words"])[-1])
     return f"at {_event(thing, words).seconds:.1f} s"

@@ -92,7 +92,8 @@ def make_questions(
         RequestError: Unknown split or family, a negative count, or a fraction outside 0..1.
         DataError: The scene holds a pair that the split must not show, or lacks one that it must.
     """
-    asked = tuple(QUESTION_FAMILIES if families is None else dict.fromkeys(families))
+    usual = (*QUESTION_FAMILIES, "when") if scene.needles else QUESTION_FAMILIES
+    asked = tuple(usual if families is None else dict.fromkeys(families))
     _check_request(scene, split, asked, count, choice_fraction)
     rng = generator_for(split, scene.index, seed, _QUESTION_STREAM)
     weights = {

@@ -21,6 +21,7 @@ SPLITS: tuple[str, ...] = (
     "test_long_10",
     "test_long_60",
     "train_long",
+    "train_stream",
 )
 
 _ALL_PAIRS = tuple((colour, shape) for colour in COLOURS for shape in SHAPES)
