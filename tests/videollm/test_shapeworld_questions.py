@@ -69,6 +69,17 @@ def test_of_needles_it_is_asked_when_they_appear() -> None:
     assert plain == []
 
 
+def test_in_quiet_videos_it_is_asked_what_comes_next() -> None:
+    scenes = [_scene("train_stream", index) for index in range(0, 30, 6)]
+    quiet = [scene for scene in scenes if scene.is_quiet]
+    assert 0 < len(quiet) < len(scenes)
+    for scene in scenes:
+        asked = make_questions(scene, "train_stream", count=40, seed=0, families=["neighbour"])
+        assert len(asked) == (2 * (len(scene.needles) - 1) if scene.is_quiet else 0)
+        for question in asked:
+            assert exact_match(answer_question(scene, question.prompt), question.answer)
+
+
 def test_no_wording_and_no_text_gives_the_answer_away() -> None:
     train, val = _ask("train", 300), _ask("val", 150)
     assert blind_scores(train, val, lambda question: question.wording)["overall"] < 0.29

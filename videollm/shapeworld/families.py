@@ -14,7 +14,7 @@ from videollm.shapeworld.premises import premise_facts
 from videollm.shapeworld.scene import Scene
 from videollm.shapeworld.vocabulary import COLOURS, DIRECTIONS, FILLS, PLOTS, SHAPES, SIDES, SIZES
 
-__all__ = ["FAMILIES", "QUESTION_FAMILIES", "Family"]
+__all__ = ["FAMILIES", "LONG_FAMILIES", "QUESTION_FAMILIES", "Family"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,14 +139,17 @@ FAMILIES: dict[str, Family] = {
         },
     ),
     "when": Family(facts=happenings.moment_facts, weight=1.0),
+    "neighbour": Family(facts=happenings.neighbour_facts, weight=1.0),
     "premise": Family(facts=premise_facts, weight=0.7),
     "caption": Family(facts=caption_facts, weight=1.0),
 }
 """Name to family, in the order of reports; "follow_up" is built of these, see `follow_ups`."""
 
 QUESTION_FAMILIES: tuple[str, ...] = (
-    *(name for name in FAMILIES if name not in ("caption", "when")),
+    *(name for name in FAMILIES if name not in ("caption", "when", "neighbour")),
     "follow_up",
 )
-"""Families that are asked where none are named; captions come only when asked for, and of long
-videos alone is it asked when something appears."""
+"""Families that are asked where none are named. Captions come only when asked for."""
+
+LONG_FAMILIES: tuple[str, ...] = (*QUESTION_FAMILIES, "when", "neighbour")
+"""The same of long videos."""

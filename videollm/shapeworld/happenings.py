@@ -172,6 +172,22 @@ def _needle_order(scene: Scene) -> Iterator[Fact]:
             yield _seen_first(scene, one, other)
 
 
+def neighbour_facts(scene: Scene, split: str) -> Iterator[Fact]:
+    """Yield what comes right before or after a needle of a quiet video."""
+    del split
+    if not scene.is_quiet:
+        return
+    things = askable(scene)
+    names = [f"the {name_pair(thing)}" for thing in things]
+    for number in range(1, len(things)):
+        pairs = (("after", number - 1, number), ("before", number, number - 1))
+        for where, known, asked in pairs:
+            slots = (("the", names[known]), ("where", where))
+            pool = tuple(name for name in names if name != names[known])
+            subjects = (things[known], things[asked])
+            yield Fact(where, names[asked], slots, subjects, "neighbour", pool=pool)
+
+
 def scene_facts(scene: Scene, split: str) -> Iterator[Fact]:
     """Yield how many scenes there are, what is in which, and which of two is seen first."""
     if scene.needles:

@@ -1,7 +1,8 @@
 """Long videos, up to an hour: a chorus that comes again and again, and a few needles.
 
 A needle is an object that is on for one shot; its shape is nobody else's, so it can be asked for
-however long the video is. The chorus has colours and shapes that no needle has.
+however long the video is. The chorus has colours and shapes that no needle has. Quiet videos have
+no chorus: beside the needles nothing is there but backgrounds.
 """
 
 import numpy as np
@@ -28,6 +29,8 @@ _SHOT_SECONDS = (4.0, 5.0, 6.0, 8.0)
 _NEEDLE_SECONDS = 6.0
 _MAX_NEEDLES = 5
 _CHORUS = 2
+_QUIET = {"train_stream": 0.35}
+"""Split to the share of its videos that are quiet."""
 
 
 def make_long_scene(split: str, index: int, seed: int, rng: np.random.Generator) -> Scene:
@@ -45,12 +48,15 @@ def make_long_scene(split: str, index: int, seed: int, rng: np.random.Generator)
     eligible = [number for number, span in enumerate(spans) if span.seconds >= 5]
     shots = rng.choice(eligible, size=min(len(needles), len(eligible) - 1), replace=False)
     plays = dict(zip(np.sort(shots).tolist(), needles, strict=False))
+    is_quiet = split in _QUIET and rng.random() < _QUIET[split]
     objects: list[SceneObject] = []
     numbers = []
     for shot, span in enumerate(spans):
         if shot in plays:
             numbers.append(len(objects))
             pairs = [plays[shot]]
+        elif is_quiet:
+            continue
         else:
             pairs = [chorus[k] for k in rng.permutation(_CHORUS)[: 1 + int(rng.integers(_CHORUS))]]
         # Nobody changes colour: the pairs of a long video must stay what they are.

@@ -132,6 +132,14 @@ def _seen_first(scene: Scene, reading: Reading) -> str:
     return min(found)[1]
 
 
+def _neighbour(scene: Scene, reading: Reading) -> str:
+    """Return what is on right before or after the thing, where nothing else is ever on."""
+    (thing,) = _find(scene, reading.things[-1])
+    others = sorted(scene.objects, key=lambda one: one.begin_seconds)
+    place = others.index(thing) + (1 if " after " in reading.text else -1)
+    return f"the {others[place].colour} {others[place].shape}"
+
+
 def _relation(scene: Scene, reading: Reading) -> str:
     """Return where the one is from the other; the one of whom a sentence says "from" comes last."""
     one, other = (_find(scene, said)[0] for said in reading.things[:2])
@@ -229,6 +237,7 @@ _WHOLE: dict[str, Callable[[Scene, Reading], str]] = {
     "existence": _existence,
     "order": _order,
     "seen first": _seen_first,
+    "neighbour": _neighbour,
 }
 
 _ABOUT_ONE: dict[str, Callable[[Scene, SceneObject, Reading], str]] = {

@@ -34,6 +34,7 @@ _MEANINGS: tuple[tuple[str, str], ...] = (
         r"^(what does the video show\?|give a description|write a caption|say what you see)",
     ),
     ("caption", r"^(tell me what happens in|summarise|put into words|explain to somebody)"),
+    ("neighbour", r"\b(right|immediately|directly) (before|after) "),
     ("time", r"how many seconds|how much time|what does the clock|time at which"),
     ("scene count", r"(how many|number of|count the|quantity of|add up all) (different )?scenes"),
     ("count", r"how many|number of|\bcount\b|add up all|quantity of|how numerous"),

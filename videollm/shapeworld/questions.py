@@ -13,7 +13,7 @@ import numpy as np
 
 from videollm.errors import DataError, RequestError
 from videollm.shapeworld.facts import Fact
-from videollm.shapeworld.families import FAMILIES, QUESTION_FAMILIES, Family
+from videollm.shapeworld.families import FAMILIES, LONG_FAMILIES, QUESTION_FAMILIES, Family
 from videollm.shapeworld.follow_ups import FOLLOW_UPS, follow_ups
 from videollm.shapeworld.scene import Scene
 from videollm.shapeworld.splits import check_split, generator_for
@@ -85,14 +85,15 @@ def make_questions(
             held-out (colour, shape) pair.
         count: How many; fewer come back where the scene offers fewer facts.
         seed: Together with split and the scene's number it decides everything.
-        families: Which families to ask; all of `QUESTION_FAMILIES` where None.
+        families: Which families to ask; where None all of
+            `QUESTION_FAMILIES`, and of a long video those of `LONG_FAMILIES`.
         choice_fraction: Share of questions in multiple-choice form, 0..1.
 
     Raises:
         RequestError: Unknown split or family, a negative count, or a fraction outside 0..1.
         DataError: The scene holds a pair that the split must not show, or lacks one that it must.
     """
-    usual = (*QUESTION_FAMILIES, "when") if scene.needles else QUESTION_FAMILIES
+    usual = LONG_FAMILIES if scene.needles else QUESTION_FAMILIES
     asked = tuple(usual if families is None else dict.fromkeys(families))
     _check_request(scene, split, asked, count, choice_fraction)
     rng = generator_for(split, scene.index, seed, _QUESTION_STREAM)

@@ -232,6 +232,11 @@ class Scene:
     objects: tuple[SceneObject, ...]
     needles: tuple[int, ...] = ()
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it is a long clip that shows its needles and nothing else."""
+        return 0 < len(self.needles) == len(self.objects)
+
     def shot_objects(self, number: int) -> tuple[SceneObject, ...]:
         """Return the objects of a shot."""
         first, last = (

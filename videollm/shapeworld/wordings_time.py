@@ -101,6 +101,24 @@ TIME_WORDINGS: dict[str, Wordings] = {
             "{things}: which of these two has the earlier scene?",
         ),
     ),
+    "neighbour": Wordings(
+        training=(
+            "Which shape comes right {where} {the}?",
+            "What comes right {where} {the}?",
+            "Which shape appears right {where} {the}?",
+            "What is seen right {where} {the}?",
+            "Name the shape that comes right {where} {the}.",
+            "Tell me what appears right {where} {the}.",
+            "Say which shape is seen right {where} {the}.",
+            "In the video, what comes right {where} {the}?",
+            "Right {where} {the}, which shape appears?",
+        ),
+        paraphrase=(
+            "What is on screen immediately {where} {the}?",
+            "Of all shapes, which one is there directly {where} {the}?",
+            "Find what turns up immediately {where} {the}.",
+        ),
+    ),
     "change": Wordings(
         training=(
             "How does {the} change?",
