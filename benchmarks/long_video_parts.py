@@ -9,6 +9,7 @@ import os
 import statistics
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ __all__ = [
 
 FPS = 2.0
 CHUNK_FRAMES = 32
+READ_FRAMES = 8
 QUESTION = "What colour is the circle?"
 
 CONTENDERS: dict[str, dict[str, Any]] = {
@@ -63,7 +65,7 @@ def frames_of(num_frames: int) -> Iterator[Clip]:
 
 def load() -> VideoLLM:
     """Return the demo model on the CPU, after one small question, so that all is loaded."""
-    model = VideoLLM.from_pretrained("demo", device="cpu", dtype="float32")
+    model = VideoLLM.from_pretrained("demo", device="cpu")
     session = model.stream(budget_tokens=256)
     clip = next(frames_of(8))
     session.push(clip.frames, clip.pts_seconds)
@@ -187,7 +189,8 @@ def measure_running(path: str, num_frames: int, budget_tokens: int) -> dict[str,
     start, worked = time.perf_counter(), cpu_seconds()
     with VideoReader.open(Path(path)) as reader:
         due = 60.0
-        for clip in _chunks(reader, num_frames):
+        # as `videollm ask` and `videollm stream` read a file
+        for clip in islice(reader.stream(FPS, READ_FRAMES), num_frames // READ_FRAMES):
             session.push(clip.frames, clip.pts_seconds, others=[ready])
             if float(clip.pts_seconds[-1]) + 1 / FPS >= due:
                 due += 60
@@ -224,26 +227,6 @@ def cpu_seconds() -> float:
     """
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
-
-
-def _chunks(reader: VideoReader, num_frames: int) -> Iterator[Clip]:
-    """Yield the first frames of a file, some at a time."""
-    held: list[Clip] = []
-    for clip in reader.stream(FPS):
-        held.append(clip)
-        if sum(map(len, held)) >= CHUNK_FRAMES:
-            yield _joined(held)
-            num_frames -= sum(map(len, held))
-            held = []
-            if num_frames <= 0:
-                return
-    if held:
-        yield _joined(held)
-
-
-def _joined(clips: list[Clip]) -> Clip:
-    frames = torch.cat([clip.frames for clip in clips])
-    return Clip(frames, torch.cat([clip.pts_seconds for clip in clips]))
 
 
 @torch.inference_mode()
