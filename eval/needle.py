@@ -4,8 +4,10 @@ The videos are drawn from a seed while they are watched. Of each length there ar
 needle as there are depths, and half as many with several, for what needs more than one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -14,20 +16,67 @@ from videollm.eval.file_task import keep_some
 from videollm.eval.open_ended import score_open_answer
 from videollm.eval.settings import EvalSettings
 from videollm.eval.task import Example, TaskSpec
-from videollm.toyworld import (
-    HAYSTACKS,
-    NEEDLE_FAMILIES,
-    LongVideo,
-    make_long_video,
-    needle_questions,
-)
+from videollm.shapeworld import needles as shape_needles
+from videollm.shapeworld import render_frames
+from videollm.toyworld import HAYSTACKS, NEEDLE_FAMILIES, make_long_video, needle_questions
 
-__all__ = ["SPEC", "NeedleTask"]
+__all__ = ["SHAPES_SPEC", "SPEC", "NeedleTask"]
 
 _SEVERAL = ((0.15, 0.8), (0.1, 0.45, 0.9), (0.05, 0.3, 0.6, 0.95))
 """Depths of several needles; the numbers of them take turns."""
 
 _MAJORITY_VIDEOS = range(1_000_000, 1_000_200)  # far from those that are asked
+_CHUNK_FRAMES = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    """Where the videos come from.
+
+    Args:
+        name: The name of the task.
+        haystacks: Its splits.
+        families: Families of its questions.
+        make: (haystack, index, seed, minutes=, depths=) to a video.
+        ask: A video to questions.
+        seconds: A video to its length.
+        first: A video to when its first needle appears and is gone.
+        render: (video, times, size) to a clip.
+    """
+
+    name: str
+    haystacks: tuple[str, ...]
+    families: tuple[str, ...]
+    make: Callable[..., Any]
+    ask: Callable[[Any], Sequence[Any]]
+    seconds: Callable[[Any], float]
+    first: Callable[[Any], tuple[float, float]]
+    render: Callable[[Any, Sequence[float], int], Clip]
+
+
+TOY = _Source(
+    name="needle",
+    haystacks=HAYSTACKS,
+    families=NEEDLE_FAMILIES,
+    make=make_long_video,
+    ask=needle_questions,
+    seconds=lambda video: float(video.seconds),
+    first=lambda video: (video.needles[0].begin_seconds, video.needles[0].end_seconds),
+    render=lambda video, times, size: video.render(times, size=size),
+)
+SHAPES = _Source(
+    name="shape_needle",
+    haystacks=shape_needles.HAYSTACKS,
+    families=shape_needles.NEEDLE_FAMILIES,
+    make=shape_needles.make_needle_scene,
+    ask=shape_needles.needle_questions,
+    seconds=lambda scene: float(scene.seconds),
+    first=lambda scene: (
+        scene.objects[scene.needles[0]].begin_seconds,
+        scene.objects[scene.needles[0]].end_seconds,
+    ),
+    render=lambda scene, times, size: render_frames(scene, times=times, size=size),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +94,14 @@ class NeedleTask:
     Args:
         settings: Split (the haystack), lengths, number of depths, seed, families, and how many
             questions.
+        source: Where the videos come from.
     """
 
-    name = "needle"
-
-    def __init__(self, settings: EvalSettings) -> None:
+    def __init__(self, settings: EvalSettings, source: _Source = TOY) -> None:
         self._settings = settings
-        self._haystack = settings.split or HAYSTACKS[0]
+        self._source = source
+        self.name = source.name
+        self._haystack = settings.split or source.haystacks[0]
         # A number has the same needles in each length, so that lengths can be compared.
         places = [
             _Place(index, minutes, depths)
@@ -76,14 +126,17 @@ class NeedleTask:
         Half of them are spread over the video and half over the needle.
         """
         made = self._videos[video]
-        begin, end = made.needles[0].begin_seconds, made.needles[0].end_seconds
-        spread = _centres(0.0, made.seconds, num_frames - num_frames // 2)
-        close = _centres(begin, end, num_frames // 2)
-        return made.render(sorted([*spread, *close]), size=size)
+        spread = _centres(0.0, self._source.seconds(made), num_frames - num_frames // 2)
+        close = _centres(*self._source.first(made), num_frames // 2)
+        return self._source.render(made, sorted([*spread, *close]), size)
 
     def stream(self, video: str, *, fps: float, size: int) -> Iterator[Clip]:
         """Yield all frames of a video; see `StreamedTask.stream`."""
-        return self._videos[video].stream(fps, size=size)
+        made = self._videos[video]
+        count = max(1, int(self._source.seconds(made) * fps))
+        for first in range(0, count, _CHUNK_FRAMES):
+            numbers = range(first, min(first + _CHUNK_FRAMES, count))
+            yield self._source.render(made, [(number + 0.5) / fps for number in numbers], size)
 
     def majority_answers(self) -> Mapping[str, str]:
         """Return the most frequent answer per family in other videos of one length.
@@ -94,15 +147,15 @@ class NeedleTask:
         all_depths = _all_depths(self._settings.depths)
         for index in _MAJORITY_VIDEOS:
             place = _Place(index, 1.0, all_depths[index % len(all_depths)])
-            for question in needle_questions(self._make(place)):
+            for question in self._source.ask(self._make(place)):
                 answers.setdefault(question.family, []).append(question.answer)
         answers.pop("when", None)
         return {
             family: max(sorted(set(given)), key=given.count) for family, given in answers.items()
         }
 
-    def _make(self, place: _Place) -> LongVideo:
-        return make_long_video(
+    def _make(self, place: _Place) -> Any:  # noqa: ANN401
+        return self._source.make(
             self._haystack,
             place.index,
             self._settings.seed,
@@ -110,11 +163,11 @@ class NeedleTask:
             depths=place.depths,
         )
 
-    def _ask(self, video: str, made: LongVideo, place: _Place) -> Iterator[Example]:
+    def _ask(self, video: str, made: object, place: _Place) -> Iterator[Example]:
         groups = {"minutes": f"{place.minutes:g}"}
         if len(place.depths) == 1:
             groups["depth"] = f"{100 * place.depths[0]:.0f}"
-        for question in needle_questions(made):
+        for question in self._source.ask(made):
             yield Example(
                 id=f"{place.minutes:g}min-{question.id}",
                 family=question.family,
@@ -138,13 +191,18 @@ def _centres(begin: float, end: float, count: int) -> list[float]:
     return ((edges[:-1] + edges[1:]) / 2).tolist() if count else []
 
 
-SPEC = TaskSpec(
-    name="needle",
-    splits=HAYSTACKS,
-    families=NEEDLE_FAMILIES,
-    build=NeedleTask,
-    score=score_open_answer,
-    metric="exact_match",
-    draws_clips=True,
-    streamed_splits=HAYSTACKS,
-)
+def _spec(source: _Source) -> TaskSpec:
+    return TaskSpec(
+        name=source.name,
+        splits=source.haystacks,
+        families=source.families,
+        build=partial(NeedleTask, source=source),
+        score=score_open_answer,
+        metric="exact_match",
+        draws_clips=True,
+        streamed_splits=source.haystacks,
+    )
+
+
+SPEC = _spec(TOY)
+SHAPES_SPEC = _spec(SHAPES)

@@ -15,10 +15,12 @@ from videollm.clip import Clip
 from videollm.errors import RequestError
 from videollm.eval.depth_map import depth_cells
 from videollm.eval.evaluation import evaluate, rescore_folder
-from videollm.eval.needle import SPEC, NeedleTask
+from videollm.eval.needle import SHAPES_SPEC, SPEC, NeedleTask
 from videollm.eval.predictions import read_predictions
 from videollm.eval.settings import EvalSettings
-from videollm.eval.toyworld import SHAPES_SPEC, ToyWorldTask
+from videollm.eval.task import TaskSpec
+from videollm.eval.toyworld import SHAPES_SPEC as SHAPE_WORLD_SPEC
+from videollm.eval.toyworld import ToyWorldTask
 from videollm.shapeworld import make_scene, render_frames
 
 SMALL = {"minutes": (0.5, 1.0), "depths": 2, "budget_tokens": 48}
@@ -35,13 +37,14 @@ def run(model: VideoLLM, output: Path, **changes: object) -> dict:
     return evaluate(settings, output, progress=Silence(), load=lambda _: model)[1]
 
 
-def test_each_length_has_all_depths_and_the_same_needles() -> None:
-    task = NeedleTask(EvalSettings(tasks=("needle",), minutes=(1.0, 10.0), depths=3))
+@pytest.mark.parametrize("spec", [SPEC, SHAPES_SPEC], ids=["toy", "shapes"])
+def test_each_length_has_all_depths_and_the_same_needles(spec: TaskSpec) -> None:
+    task = spec.build(EvalSettings(tasks=(spec.name,), minutes=(1.0, 10.0), depths=3))
     assert len({example.id for example in task.examples}) == len(task.examples)
     for minutes in ("1", "10"):
         own = [one for one in task.examples if one.groups["minutes"] == minutes]
         assert {one.groups["depth"] for one in own if "depth" in one.groups} == {"0", "50", "100"}
-        assert {one.family for one in own} == set(SPEC.families)
+        assert {one.family for one in own} == set(spec.families)
     short, long = (
         [(one.family, one.question) for one in task.examples if one.groups["minutes"] == minutes]
         for minutes in ("1", "10")
@@ -49,20 +52,22 @@ def test_each_length_has_all_depths_and_the_same_needles() -> None:
     assert short == long
 
 
-def test_the_right_answers_score() -> None:
-    for haystack in SPEC.splits:
-        settings = EvalSettings(tasks=("needle",), split=haystack, minutes=(2.0,))
-        for example in NeedleTask(settings).examples:
+@pytest.mark.parametrize("spec", [SPEC, SHAPES_SPEC], ids=["toy", "shapes"])
+def test_the_right_answers_score(spec: TaskSpec) -> None:
+    for haystack in spec.splits:
+        settings = EvalSettings(tasks=(spec.name,), split=haystack, minutes=(2.0,))
+        for example in spec.build(settings).examples:
             for answer in (example.answer, *example.aliases):
-                assert SPEC.score(answer, example).correct
-            assert not SPEC.score("a teapot at 9999 s", example).correct
+                assert spec.score(answer, example).correct
+            assert not spec.score("a teapot at 9999 s", example).correct
 
 
-def test_the_report_sees_the_needle() -> None:
-    task = NeedleTask(EvalSettings(tasks=("needle",), minutes=(10.0,), depths=2))
+@pytest.mark.parametrize("spec", [SPEC, SHAPES_SPEC], ids=["toy", "shapes"])
+def test_the_report_sees_the_needle(spec: TaskSpec) -> None:
+    task = spec.build(EvalSettings(tasks=(spec.name,), minutes=(10.0,), depths=2))
     clip = task.load_clip("10min-1", num_frames=8, size=32)
     assert len(clip) == 8
-    assert (clip.pts_seconds >= 596).sum() == 4
+    assert (clip.pts_seconds >= 594).sum() == 4
 
 
 def test_every_policy_sees_the_same_tokens_and_an_interrupted_run_goes_on(
@@ -119,7 +124,7 @@ def test_the_shape_worlds_long_videos_are_streamed(model: VideoLLM, tmp_path: Pa
 
 def test_a_long_video_is_streamed_as_it_is_drawn() -> None:
     settings = EvalSettings(tasks=("shapeworld",), split="test_long", limit=1)
-    task = SHAPES_SPEC.build(settings)
+    task = SHAPE_WORLD_SPEC.build(settings)
     assert isinstance(task, ToyWorldTask)
     clips = list(task.stream("0", fps=1, size=16))
     drawn = render_frames(make_scene("test_long", 0, 0), size=16, num_frames=60)

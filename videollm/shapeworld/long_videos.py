@@ -5,6 +5,8 @@ however long the video is. The chorus has colours and shapes that no needle has.
 no chorus: beside the needles nothing is there but backgrounds.
 """
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from videollm.shapeworld.backdrops import draw_backdrops
@@ -14,7 +16,7 @@ from videollm.shapeworld.scene import Scene, SceneObject, Shot
 from videollm.shapeworld.splits import pairs_for
 from videollm.shapeworld.vocabulary import COLOURS, HELD_OUT_PAIRS, SHAPES
 
-__all__ = ["LONG_MINUTES", "make_long_scene"]
+__all__ = ["LONG_MINUTES", "draw_pairs", "film", "make_long_scene"]
 
 LONG_MINUTES: dict[str, tuple[float, ...]] = {
     "train_long": (0.25, 0.5, 0.75, 1.0),
@@ -44,21 +46,45 @@ def make_long_scene(split: str, index: int, seed: int, rng: np.random.Generator)
     """
     minutes = LONG_MINUTES[split]
     spans = _draw_spans(60 * minutes[index % len(minutes)], rng)
-    chorus, needles = _draw_pairs(rng)
+    chorus, needles = draw_pairs(2 + int(rng.integers(_MAX_NEEDLES - 1)), rng)
     eligible = [number for number, span in enumerate(spans) if span.seconds >= 5]
     shots = rng.choice(eligible, size=min(len(needles), len(eligible) - 1), replace=False)
     plays = dict(zip(np.sort(shots).tolist(), needles, strict=False))
     is_quiet = split in _QUIET and rng.random() < _QUIET[split]
+    return film(split, index, seed, spans, plays, [] if is_quiet else chorus, rng)
+
+
+def film(
+    split: str,
+    index: int,
+    seed: int,
+    spans: Sequence[Span],
+    plays: Mapping[int, tuple[str, str]],
+    chorus: Sequence[tuple[str, str]],
+    rng: np.random.Generator,
+) -> Scene:
+    """Return a long video of given shots.
+
+    Args:
+        split: As in `make_long_scene`, and so are the next two.
+        index: Likewise.
+        seed: Likewise.
+        spans: Its shots, in order.
+        plays: Number of a shot to the (colour, shape) of the needle that is on in it.
+        chorus: Pairs that are on in the other shots, one or more; none: nobody is.
+        rng: Source of its randomness.
+    """
     objects: list[SceneObject] = []
     numbers = []
     for shot, span in enumerate(spans):
         if shot in plays:
             numbers.append(len(objects))
             pairs = [plays[shot]]
-        elif is_quiet:
+        elif not chorus:
             continue
         else:
-            pairs = [chorus[k] for k in rng.permutation(_CHORUS)[: 1 + int(rng.integers(_CHORUS))]]
+            order = rng.permutation(len(chorus))[: 1 + int(rng.integers(len(chorus)))]
+            pairs = [chorus[k] for k in order]
         # Nobody changes colour: the pairs of a long video must stay what they are.
         cast = Cast(pairs, set())
         objects += draw_objects(cast, span, shot=shot, first=len(objects), rng=rng)
@@ -80,14 +106,13 @@ def _draw_spans(seconds: float, rng: np.random.Generator) -> list[Span]:
     return spans
 
 
-def _draw_pairs(
-    rng: np.random.Generator,
+def draw_pairs(
+    num: int, rng: np.random.Generator
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Return the pairs of the chorus and of the needles, whose shapes are all different."""
+    """Return the pairs of the chorus and of `num` needles, whose shapes are all different."""
     while True:
         shapes = [SHAPES[k] for k in rng.permutation(len(SHAPES))]
         colours = [list(COLOURS)[k] for k in rng.permutation(len(COLOURS))]
-        num = 2 + int(rng.integers(_MAX_NEEDLES - 1))
         # Some needles share a colour, so that there is something to count.
         own = colours[_CHORUS : _CHORUS + 1 + int(rng.integers(num))]
         chosen = [own[int(rng.integers(len(own)))] for _ in range(num)]
