@@ -20,7 +20,7 @@ cuda = torch.cuda.is_available()
 fast = pick_dtype("auto", "cuda" if cuda else "cpu") is torch.bfloat16
 print(not cuda, fast)')"
 # what the quick form changes of each stage
-declare -A fewer=([pretrain]="--max_steps 200 --warmup_steps 20"
+declare -A fewer=([answers]="--limit 32" [pretrain]="--max_steps 200 --warmup_steps 20"
   [align]="--max_steps 80" [instruct]="--max_steps 200 --warmup_steps 20")
 
 timed() {
@@ -29,18 +29,27 @@ timed() {
   "$@"
   printf '%s\t%s s\n' "$name" "$((SECONDS - start))" | tee -a "$runs/times.tsv"
 }
-stage() {
+run() {
   local changes=()
   if "$quick"; then read -ra changes <<< "${fewer[$1]}"; fi
-  timed "$1" "$python" -m "videollm.train.$1" "shapes_$1" --output_dir "$runs/shapes_$1" \
-    --use_cpu "$use_cpu" "${@:2}" "${changes[@]}"
+  timed "$1" "$python" -m "${@:2}" "${changes[@]}"
+}
+stage() {
+  run "$1" "videollm.train.$1" "shapes_$1" --output_dir "$runs/shapes_$1" --use_cpu "$use_cpu" "${@:2}"
 }
 
 mkdir -p "$runs"
-timed answers "$python" -m videollm.train.general_answers --output runs/general.jsonl
+run answers videollm.train.general_answers --output "$runs/general.jsonl"
+# the recipe's mixture, with these answers
+mixture="$("$python" -c '
+import json, sys, yaml
+from videollm.train.recipe import shipped_recipes
+mixture = yaml.safe_load(shipped_recipes()["shapes_instruct"].read_text())["mixture"]
+mixture["text"]["data_path"] = sys.argv[1]
+print(json.dumps(mixture))' "$runs/general.jsonl")"
 stage pretrain --bf16 "$bf16"
 stage align --encoder "$runs/shapes_pretrain/encoder"
-stage instruct --model "$runs/shapes_align"
+stage instruct --model "$runs/shapes_align" --mixture "$mixture"
 if "$quick"; then
   timed eval "$python" -m videollm eval --model "$runs/shapes_instruct" --tasks shapeworld \
     --limit 200 --baselines blind --output "$runs/quick_eval"
