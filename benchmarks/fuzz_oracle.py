@@ -60,8 +60,9 @@ def judge(data: bytes, answers: Sequence[Answer]) -> list[str]:
     """Return a verdict on each answer.
 
     Of a damaged picture some decoders leave out blocks, which then show what their memory held
-    before: PyAV alone gives other pixels when it is used in another way. Where pixels differ from
-    those that were due, these ways are tried, and what they change is undefined.
+    before, or fill them from whatever pictures they have: PyAV alone gives other pixels when it is
+    used in another way. Where pixels differ from those that were due, these ways are tried, and
+    what they change is undefined.
 
     Args:
         data: The file.
@@ -87,7 +88,9 @@ def judge(data: bytes, answers: Sequence[Answer]) -> list[str]:
         others.append(_pictures(data, set(chosen), rounds=2))
         for place, number in enumerate(chosen):
             is_undefined = any(other.get(number) != pictures[number] for other in others)
-            if verdicts[place] == "wrong pixels" and is_undefined:
+            if verdicts[place] == "wrong pixels" and (
+                is_undefined or _after_seeking(data, number) not in (None, pictures[number])
+            ):
                 verdicts[place] = "right, pixels undefined"
     return verdicts
 
@@ -229,6 +232,30 @@ def _frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFra
             yield from stream.decode(packet)
         except av.FFmpegError:
             continue
+
+
+def _after_seeking(data: bytes, number: int) -> bytes | None:
+    """Return a picture's digest as a decoder gives it that began at its key frame.
+
+    None where its group has no corrupt picture, which is filled from what was there before.
+    """
+    frames = [(frame.key_frame, frame.is_corrupt, frame.pts) for frame, _, _ in _decode(data)]
+    keys = [place for place, (is_key, _, _) in enumerate(frames) if is_key]
+    first = max((key for key in keys if key <= number), default=None)
+    until = min((key for key in keys if key > number), default=len(frames))
+    if first is None or not any(is_corrupt for _, is_corrupt, _ in frames[first:until]):
+        return None
+    container, stream = _open(data)
+    with container:
+        try:
+            container.seek(frames[first][2] or 0, stream=stream)
+        except av.FFmpegError:
+            return None
+        for frame in _frames(container, stream):
+            if frame.pts == frames[number][2]:
+                geometry = frame_geometry(frame, stream.sample_aspect_ratio, stated_crop(stream))
+                return digest(Painter(geometry, "damaged").picture(frame))
+    return None
 
 
 def _pictures(

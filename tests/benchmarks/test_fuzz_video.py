@@ -33,6 +33,11 @@ def test_damaged_real_clips_hang_crash_and_falsify_nothing(shared: Path) -> None
     assert sum(tally.frames.values()) >= 6 * tally.files["read"]
 
 
+def test_what_depends_on_a_corrupt_picture_is_undefined(shared: Path) -> None:
+    tally = fuzz(small_clips(shared / "videos"), [6312], 1)
+    assert tally.frames == {"right": 5, "right, pixels undefined": 1}
+
+
 def test_fuzzing_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[int]] = []
 

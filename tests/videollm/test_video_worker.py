@@ -222,7 +222,7 @@ def test_memory_and_processor_time_are_limited(mp4: bytes) -> None:
             worker.load_clip(canvas, num_frames=1)
         assert len(worker.load_clip(mp4, num_frames=2)) == 2
     noise = np.random.default_rng(0).integers(0, 255, (6, 512, 512, 3), dtype=np.uint8)
-    long = draw_video(noise, container="mpegts", options={"preset": "ultrafast", "crf": "1"}) * 60
+    long = draw_video(noise, container="mpegts", options={"preset": "ultrafast", "crf": "35"}) * 500
     with (
         DecodeWorker(DecodeLimits(cpu_seconds=1)) as worker,
         worker.open(long) as reader,
