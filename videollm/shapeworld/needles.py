@@ -6,24 +6,19 @@ many there were, and what came right before or after another, about several.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 
-from videollm.errors import RequestError
 from videollm.shapeworld.drafts import Span
 from videollm.shapeworld.long_videos import draw_pairs, film
 from videollm.shapeworld.questions import Question, make_questions
 from videollm.shapeworld.scene import Scene
 from videollm.shapeworld.splits import generator_for
+from videollm.toyworld.long_videos import HAYSTACKS, place_needles
 
 __all__ = ["HAYSTACKS", "NEEDLE_FAMILIES", "make_needle_scene", "needle_questions"]
-
-HAYSTACKS = ("quiet", "busy")
-"""What is there beside the needles: backgrounds alone, or two other objects again and again."""
 
 NEEDLE_FAMILIES = ("shape", "colour", "motion", "when", "order", "count", "neighbour")
 
 _OF_ONE, _OF_SEVERAL = NEEDLE_FAMILIES[:4], NEEDLE_FAMILIES[4:]
-_MAX_NEEDLES = 4
 _SHOT_SECONDS = 6.0
 _SPLIT, _STREAM = "test_long", 5
 
@@ -43,16 +38,8 @@ def make_needle_scene(
     Raises:
         RequestError: The haystack is unknown, a number is negative, or the needles find no place.
     """
-    if haystack not in HAYSTACKS:
-        raise RequestError(f"there is no haystack {haystack!r}: choose {' or '.join(HAYSTACKS)}")
     num_shots = round(60 * minutes / _SHOT_SECONDS)
-    shots = [round(depth * (num_shots - 1)) for depth in depths]
-    is_rising = all(one < other for one, other in pairwise([-1, *shots, num_shots]))
-    if not 0 < len(shots) <= _MAX_NEEDLES or not is_rising:
-        raise RequestError(
-            f"{len(shots)} needles at depths {', '.join(f'{depth:g}' for depth in depths)} find no "
-            f"place in {num_shots} shots: give 1 to {_MAX_NEEDLES} rising depths from 0 to 1"
-        )
+    shots = place_needles(haystack, depths, num_shots)
     rng = generator_for(_SPLIT, index, seed, _STREAM)
     chorus, needles = draw_pairs(len(shots), rng)
     spans = [Span(_SHOT_SECONDS * n, _SHOT_SECONDS * (n + 1)) for n in range(num_shots)]

@@ -26,7 +26,14 @@ from videollm.toyworld.scene import (
 from videollm.toyworld.splits import SPLITS
 from videollm.toyworld.vocabulary import COLOURS, HELD_OUT_PAIRS, SHAPES
 
-__all__ = ["HAYSTACKS", "MAX_NEEDLES", "LongVideo", "Needle", "make_long_video"]
+__all__ = [
+    "HAYSTACKS",
+    "MAX_NEEDLES",
+    "LongVideo",
+    "Needle",
+    "make_long_video",
+    "place_needles",
+]
 
 HAYSTACKS = ("quiet", "busy")
 """What is there beside the needles: nothing at all, or two other objects again and again."""
@@ -141,6 +148,29 @@ class LongVideo:
             yield self.render([(number + 0.5) / fps for number in numbers], size=size)
 
 
+def place_needles(haystack: str, depths: Sequence[float], num_shots: int) -> list[int]:
+    """Return the numbers of the shots that needles are on in.
+
+    Args:
+        haystack: One of `HAYSTACKS`.
+        depths: Rising from 0 (the first shot) to 1 (the last).
+        num_shots: Shots of the video.
+
+    Raises:
+        RequestError: The haystack is unknown, or the needles find no place.
+    """
+    if haystack not in HAYSTACKS:
+        raise RequestError(f"there is no haystack {haystack!r}: choose {' or '.join(HAYSTACKS)}")
+    shots = [round(depth * (num_shots - 1)) for depth in depths]
+    is_rising = all(one < other for one, other in pairwise([-1, *shots, num_shots]))
+    if not 0 < len(shots) <= MAX_NEEDLES or not is_rising:
+        raise RequestError(
+            f"{len(shots)} needles at depths {', '.join(f'{depth:g}' for depth in depths)} find no "
+            f"place in {num_shots} shots: give 1 to {MAX_NEEDLES} rising depths from 0 to 1"
+        )
+    return shots
+
+
 def make_long_video(
     haystack: str, index: int, seed: int, *, minutes: float, depths: Sequence[float]
 ) -> LongVideo:
@@ -156,18 +186,10 @@ def make_long_video(
     Raises:
         RequestError: The haystack is unknown, a number is negative, or the needles find no place.
     """
-    if haystack not in HAYSTACKS:
-        raise RequestError(f"there is no haystack {haystack!r}: choose {' or '.join(HAYSTACKS)}")
+    num_shots = round(60 * minutes / CLIP_SECONDS)
+    shots = place_needles(haystack, depths, num_shots)
     if index < 0 or seed < 0:
         raise RequestError(f"index {index} and seed {seed} must both be at least 0")
-    num_shots = round(60 * minutes / CLIP_SECONDS)
-    shots = [round(depth * (num_shots - 1)) for depth in depths]
-    is_rising = all(one < other for one, other in pairwise([-1, *shots, num_shots]))
-    if not 0 < len(shots) <= MAX_NEEDLES or not is_rising:
-        raise RequestError(
-            f"{len(shots)} needles at depths {', '.join(f'{depth:g}' for depth in depths)} find no "
-            f"place in {num_shots} shots: give 1 to {MAX_NEEDLES} rising depths from 0 to 1"
-        )
     rng = _generator(seed, index, _NEEDLES_STREAM, 0)
     background, noise = draw_backdrop(rng)
     chorus, pairs = _draw_pairs(len(shots), rng)
