@@ -20,7 +20,7 @@ from videollm.eval.settings import EvalSettings
 from videollm.eval.task import Example, Score, TaskSpec
 from videollm.sampling import load_clip
 from videollm.scoring import normalize_answer
-from videollm.shapeworld import caption_recall
+from videollm.shapeworld import ACCOUNT_FAMILIES, caption_recall
 from videollm.shapeworld.long_videos import LONG_MINUTES
 from videollm.toyworld import write_clip
 from videollm.video_backends import backend_version, choose_backend
@@ -139,9 +139,10 @@ class ToyWorldTask:
 def score_shape_answer(output: str, example: Example) -> Score:
     """Return what an answer about the shape world was understood as, and whether it is right.
 
-    A caption is right when it says everything; how much it says is measured as `recall`.
+    An account (a caption, say) is right when it says everything; how much it says is measured as
+    `recall`.
     """
-    if example.family != "caption":
+    if example.family not in ACCOUNT_FAMILIES:
         return score_open_answer(output, example)
     recall = caption_recall(output, example.answer)
     return Score(normalize_answer(output) or None, recall == 1, {"recall": recall})

@@ -10,6 +10,7 @@ from benchmarks.shape_world import blind_scores
 from videollm.errors import DataError, RequestError
 from videollm.scoring import exact_match
 from videollm.shapeworld import (
+    ACCOUNT_FAMILIES,
     FAMILIES,
     HELD_OUT_PAIRS,
     QUESTION_FAMILIES,
@@ -47,7 +48,7 @@ def test_the_oracle_agrees_with_every_answer(split: str) -> None:
         scene = _scene(split, index)
         questions = make_questions(scene, split, count=20, seed=0, choice_fraction=0.1)
         if not scene.needles:
-            questions += make_questions(scene, split, count=1, seed=0, families=["caption"])
+            questions += make_questions(scene, split, count=9, seed=0, families=ACCOUNT_FAMILIES)
         for question in questions:
             turns = tuple((turn.question, turn.answer) for turn in question.history)
             answer = answer_question(scene, question.prompt, turns)
@@ -165,6 +166,31 @@ def test_choices_hold_the_answer_once_at_any_letter() -> None:
             assert right == (choice == question.answer)
         letters[question.answer[1]] += 1
     assert set(letters) == set("ABCD")
+
+
+def test_accounts_say_what_is_asked_and_score_by_recall() -> None:
+    asked: dict[str, list[Question]] = {"story": [], "view": []}
+    for index in range(60):
+        for family, questions in asked.items():
+            questions += make_questions(
+                _scene("val", index), "val", count=9, seed=0, families=[family]
+            )
+    for questions in asked.values():
+        assert len(questions) > 100
+        for question in questions:
+            assert caption_recall(question.answer, question.answer) == 1
+            assert caption_recall("I cannot tell.", question.answer) == 0
+    nothing = [question for question in asked["view"] if question.answer == "Nothing."]
+    assert nothing
+    assert caption_recall("nothing", nothing[0].answer) == 1
+    several = next(q for q in asked["view"] if q.answer.count(". ") == 2)
+    assert caption_recall(several.answer.split(". ")[0] + ".", several.answer) == pytest.approx(
+        1 / 3
+    )
+    assert (
+        make_questions(_scene("test_long", 0), "test_long", count=3, seed=0, families=["view"])
+        == []
+    )
 
 
 def test_a_caption_recalls_itself_and_not_another() -> None:

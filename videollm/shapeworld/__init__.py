@@ -10,13 +10,14 @@ then both are offered, see `videollm.worlds`.
 Scenes and words:      make_scene, first_shot, Scene, SceneObject, SPLITS, COLOURS, SHAPES, ...
 Pictures:              render_frames, stream_frames, uniform_times, shown_moments
 Dense labels:          object_coverage, object_presence, object_positions, known_words
-Questions:             make_questions, Question, FAMILIES, QUESTION_FAMILIES, WORDINGS
+Questions:             make_questions, Question, FAMILIES, QUESTION_FAMILIES, ACCOUNT_FAMILIES,
+                       WORDINGS
 Answers:               answer_question (an oracle that reads), caption_recall
 Files:                 write_split, write_review
 """
 
 from videollm.shapeworld.captions import caption_recall
-from videollm.shapeworld.families import FAMILIES, QUESTION_FAMILIES
+from videollm.shapeworld.families import ACCOUNT_FAMILIES, FAMILIES, QUESTION_FAMILIES
 from videollm.shapeworld.labels import known_words
 from videollm.shapeworld.long_videos import LONG_MINUTES
 from videollm.shapeworld.making import make_scene
@@ -48,6 +49,7 @@ from videollm.shapeworld.wordings import WORDINGS
 from videollm.shapeworld.writer import write_split
 
 __all__ = [
+    "ACCOUNT_FAMILIES",
     "COLOURS",
     "DIRECTIONS",
     "FAMILIES",

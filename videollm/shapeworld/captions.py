@@ -9,7 +9,7 @@ from videollm.shapeworld.referents import indefinite, name_pair
 from videollm.shapeworld.scene import Event, Scene, SceneObject
 from videollm.shapeworld.vocabulary import ORDINALS
 
-__all__ = ["caption_facts", "caption_recall", "describe"]
+__all__ = ["caption_facts", "caption_recall", "describe", "describe_object", "looks"]
 
 _DIRECTION_WORDS = {
     "left": "to the left",
@@ -37,7 +37,7 @@ def describe(scene: Scene) -> str:
     for number in range(len(scene.shots)):
         intro = f"In the {ORDINALS[number]} scene, " if len(scene.shots) > 1 else ""
         for thing in scene.shot_objects(number):
-            sentence = f"{intro}{_sentence(scene, thing)}"
+            sentence = f"{intro}{describe_object(scene, thing)}"
             sentences.append(sentence[0].upper() + sentence[1:])
             intro = ""
     return " ".join(sentences)
@@ -51,14 +51,17 @@ def caption_recall(output: str, answer: str) -> float:
 
     Args:
         output: What the model said.
-        answer: A description as `describe` returns it.
+        answer: A description as `describe` returns it, or a sentence without such parts, which is
+            recalled by itself alone.
     """
     said: dict[str, list[str]] = {}
     for name, parts in _parts(output):
         said.setdefault(name, []).extend(parts)
     wanted = [(name, part) for name, parts in _parts(answer) for part in parts]
     found = sum(any(_same(part, other) for other in said.get(name, ())) for name, part in wanted)
-    return found / len(wanted) if wanted else 0.0
+    if not wanted:
+        return float(normalize_answer(output) == normalize_answer(answer))
+    return found / len(wanted)
 
 
 def _parts(text: str) -> list[tuple[str, list[str]]]:
@@ -66,7 +69,7 @@ def _parts(text: str) -> list[tuple[str, list[str]]]:
     found = []
     for sentence in re.split(r"(?<=[a-z ]s|\D[a-z])\.\s*", text.strip()):
         match = re.match(
-            r"(?:in the \w+ scene, )?(an? (?:\w+ ){0,2}(\w+ \w+)) (?=stays|moves|starts|bounces|"
+            r"(?:in the \w+ scene, )?(an? (?:\w+ ){0,2}(\w+ \w+)) (?=is|stays|moves|starts|bounces|"
             r"collides|rotates|enters|leaves)(.*)",
             sentence.strip().rstrip(".").lower(),
         )
@@ -88,14 +91,24 @@ def _same(part: str, other: str) -> bool:
     return abs(seconds[0] - seconds[1]) <= TIME_TOLERANCE_SECONDS + 1e-6
 
 
-def _sentence(scene: Scene, thing: SceneObject) -> str:
-    fill = "outlined" if thing.fill == "outline" else "filled"
-    words = indefinite(f"{thing.size} {fill} {name_pair(thing)}")
+def describe_object(scene: Scene, thing: SceneObject) -> str:
+    """Return one sentence about an object: "a small filled red star moves fast up."."""
+    words = indefinite(looks(thing, thing.begin_seconds))
     doings = _DOINGS[thing.plot](scene, thing)
     change = thing.change
     if change is not None:
         doings.append(_change(change))
     return f"{words} {' and '.join(doings)}."
+
+
+def looks(thing: SceneObject, seconds: float) -> str:
+    """Return what an object looks like at a moment: "small filled red star"."""
+    change = thing.change
+    changed = change is not None and seconds > change.seconds
+    size = thing.last_size if changed else thing.size
+    colour = thing.last_colour if changed else thing.colour
+    fill = "outlined" if thing.fill == "outline" else "filled"
+    return f"{size} {fill} {colour} {thing.shape}"
 
 
 def _change(change: Event) -> str:

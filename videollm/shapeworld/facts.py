@@ -27,6 +27,7 @@ __all__ = [
     "existence_facts",
     "fill_facts",
     "position_facts",
+    "quarter_of",
     "shape_facts",
     "size_facts",
 ]
@@ -169,7 +170,7 @@ def position_facts(scene: Scene, split: str) -> Iterator[Fact]:
     named = list(references(scene, ("pair", "shape", "colour"), "shape"))
     for way, name, thing in named:
         for when, seconds in _moments(scene, thing).items():
-            quarter = _quarter(thing, seconds)
+            quarter = quarter_of(thing, seconds)
             if quarter:
                 slots = (("the", name), ("when", when))
                 yield Fact(f"{way}{when}", quarter, slots, (thing,), "position")
@@ -199,7 +200,7 @@ def _moments(scene: Scene, thing: SceneObject) -> dict[str, np.ndarray]:
     }
 
 
-def _quarter(thing: SceneObject, seconds: np.ndarray) -> str:
+def quarter_of(thing: SceneObject, seconds: np.ndarray) -> str:
     """Return "top left" and the like, or nothing where it is not in one clearly."""
     if not thing.present(seconds).all():
         return ""

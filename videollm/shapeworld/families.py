@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from videollm.shapeworld import facts, happenings
+from videollm.shapeworld.accounts import story_facts, view_facts
 from videollm.shapeworld.captions import caption_facts
 from videollm.shapeworld.facts import Fact
 from videollm.shapeworld.premises import premise_facts
 from videollm.shapeworld.scene import Scene
 from videollm.shapeworld.vocabulary import COLOURS, DIRECTIONS, FILLS, PLOTS, SHAPES, SIDES, SIZES
 
-__all__ = ["FAMILIES", "LONG_FAMILIES", "QUESTION_FAMILIES", "Family"]
+__all__ = ["ACCOUNT_FAMILIES", "FAMILIES", "LONG_FAMILIES", "QUESTION_FAMILIES", "Family"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,14 +143,19 @@ FAMILIES: dict[str, Family] = {
     "neighbour": Family(facts=happenings.neighbour_facts, weight=1.0),
     "premise": Family(facts=premise_facts, weight=0.7),
     "caption": Family(facts=caption_facts, weight=1.0),
+    "story": Family(facts=story_facts, weight=1.0),
+    "view": Family(facts=view_facts, weight=1.0, kinds={"0": 0.2, "1": 0.5}),
 }
 """Name to family, in the order of reports; "follow_up" is built of these, see `follow_ups`."""
 
+ACCOUNT_FAMILIES: tuple[str, ...] = ("caption", "story", "view")
+"""Families that are answered in sentences and score by recall. They come only when asked for."""
+
 QUESTION_FAMILIES: tuple[str, ...] = (
-    *(name for name in FAMILIES if name not in ("caption", "when", "neighbour")),
+    *(name for name in FAMILIES if name not in (*ACCOUNT_FAMILIES, "when", "neighbour")),
     "follow_up",
 )
-"""Families that are asked where none are named. Captions come only when asked for."""
+"""Families that are asked where none are named."""
 
 LONG_FAMILIES: tuple[str, ...] = (*QUESTION_FAMILIES, "when", "neighbour")
 """The same of long videos."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from videollm.clip import Clip
-from videollm.shapeworld.families import FAMILIES
+from videollm.shapeworld.families import ACCOUNT_FAMILIES, FAMILIES
 from videollm.shapeworld.making import make_scene
 from videollm.shapeworld.questions import Question, make_questions
 from videollm.shapeworld.splits import generator_for
@@ -95,7 +95,7 @@ def ask_foreign(
     """
     del families, choice_fraction
     other = "train" if split == "train" else "val"
-    names = [name for name in FAMILIES if name != "caption" or scene.index % 2]
+    names = [name for name in FAMILIES if name not in ACCOUNT_FAMILIES or scene.index % 2]
     asked = make_questions(
         make_scene(other, scene.index, seed), other, count=count, seed=seed + 1, families=names
     )

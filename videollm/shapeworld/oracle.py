@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from videollm.shapeworld.captions import describe
+from videollm.shapeworld.captions import describe, describe_object
 from videollm.shapeworld.oracle_reading import Reading, named_plural, named_things, read_question
 from videollm.shapeworld.scene import Event, Scene, SceneObject
 
@@ -132,6 +132,23 @@ def _seen_first(scene: Scene, reading: Reading) -> str:
     return min(found)[1]
 
 
+def _view(scene: Scene, reading: Reading) -> str:
+    (seconds,) = re.findall(r"at (\d+\.\d) s", reading.text)
+    at = np.array([float(seconds)])
+    found = []
+    for thing in scene.objects:
+        x, y = thing.positions(at)[0]
+        if thing.in_shot(at)[0] and 0 < x < 1 and 0 < y < 1:
+            happened = {event.kind for event in thing.events if event.seconds < at[0]}
+            size = {"grows": "large", "shrinks": "small"}
+            sizes = [size[kind] for kind in happened if kind in size]
+            colour = thing.last_colour if "recolours" in happened else thing.colour
+            fill = {"filled": "filled", "outline": "outlined"}[thing.fill]
+            words = f"{(sizes or [thing.size])[0]} {fill} {colour} {thing.shape}"
+            found.append(f"A {words} is at the {_corner(x, y)}.")
+    return " ".join(found) or "Nothing."
+
+
 def _neighbour(scene: Scene, reading: Reading) -> str:
     """Return what is on right before or after the thing, where nothing else is ever on."""
     (thing,) = _find(scene, reading.things[-1])
@@ -168,7 +185,19 @@ def _position(scene: Scene, thing: SceneObject, reading: Reading) -> str:
     late = "at the end" in reading.text
     at = np.array([scene.seconds - 0.05 if late else thing.begin_seconds])
     x, y = thing.positions(at)[0]
+    return _corner(x, y)
+
+
+def _corner(x: float, y: float) -> str:
     return f"{'top' if y < 0.5 else 'bottom'} {'left' if x < 0.5 else 'right'}"
+
+
+def _story(scene: Scene, thing: SceneObject, reading: Reading) -> str:
+    del reading
+    sentence = describe_object(scene, thing)
+    if len(scene.shots) > 1:
+        return f"In the {_ORDINALS[thing.shot]} scene, {sentence}"
+    return sentence[0].upper() + sentence[1:]
 
 
 def _direction(scene: Scene, thing: SceneObject, reading: Reading) -> str:
@@ -238,6 +267,7 @@ _WHOLE: dict[str, Callable[[Scene, Reading], str]] = {
     "order": _order,
     "seen first": _seen_first,
     "neighbour": _neighbour,
+    "view": _view,
 }
 
 _ABOUT_ONE: dict[str, Callable[[Scene, SceneObject, Reading], str]] = {
@@ -253,4 +283,5 @@ _ABOUT_ONE: dict[str, Callable[[Scene, SceneObject, Reading], str]] = {
     "motion": _motion,
     "time": _time,
     "scene": _scene,
+    "story": _story,
 }

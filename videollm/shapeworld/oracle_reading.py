@@ -25,6 +25,12 @@ _EVENT = re.compile(
 )
 
 _MEANINGS: tuple[tuple[str, str], ...] = (
+    ("view", r"\bat \d+\.\d s\b"),
+    (
+        "story",
+        r"^describe the thing|(all|everything|story|know|description|account|detail|say|tell me)"
+        r" (of|on|about) the thing|\babout it\b",
+    ),
     (
         "caption",
         r"^(describe (the|this) video|describe what|what (happens|can be seen) in the video)",

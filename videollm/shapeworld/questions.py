@@ -13,7 +13,13 @@ import numpy as np
 
 from videollm.errors import DataError, RequestError
 from videollm.shapeworld.facts import Fact
-from videollm.shapeworld.families import FAMILIES, LONG_FAMILIES, QUESTION_FAMILIES, Family
+from videollm.shapeworld.families import (
+    ACCOUNT_FAMILIES,
+    FAMILIES,
+    LONG_FAMILIES,
+    QUESTION_FAMILIES,
+    Family,
+)
 from videollm.shapeworld.follow_ups import FOLLOW_UPS, follow_ups
 from videollm.shapeworld.scene import Scene
 from videollm.shapeworld.splits import check_split, generator_for
@@ -140,7 +146,7 @@ class _Menu:
         if fact is None:
             return None
         choices: tuple[str, ...] = ()
-        if self.name not in ("caption", "premise") and rng.random() < choice_fraction:
+        if self.name not in (*ACCOUNT_FAMILIES, "premise") and rng.random() < choice_fraction:
             choices = _draw_choices(fact, self.family.pool, rng)
         sentence = write_out(WORDINGS[fact.group], fact, self.split, rng)
         return _question(number, self.name, fact, sentence, choices)

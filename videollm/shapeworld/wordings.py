@@ -2,8 +2,8 @@
 
 Training wordings are used by every split but `test_paraphrase`, which uses the paraphrases alone;
 no paraphrase is ever trained. Slots: {a} indefinite thing, {things} plural, {the} and {other} one
-object each, {when} a moment or nothing. What happens over time is in `wordings_time`; existence,
-counts and shapes are asked as in the toy world.
+object each, {when} a moment or, of looks and places, nothing. What happens over time is in
+`wordings_time`; existence, counts and shapes are asked as in the toy world.
 """
 
 from videollm.shapeworld.wordings_time import TIME_WORDINGS
@@ -94,11 +94,51 @@ _LOOKS: dict[str, Wordings] = {
     ),
 }
 
+_ACCOUNTS: dict[str, Wordings] = {
+    "caption": TOY_WORDINGS["caption"],
+    "story": Wordings(
+        training=(
+            "Describe {the}.",
+            "Tell me all about {the}.",
+            "Tell me everything about {the}.",
+            "Tell the story of {the}.",
+            "Say all that you know about {the}.",
+            "Describe {the} from beginning to end.",
+            "Give a full description of {the}.",
+            "What is there to say about {the}?",
+            "In the video, follow {the}: say all about it.",
+        ),
+        paraphrase=(
+            "Write a full account of {the}.",
+            "Report in detail on {the}.",
+            "What can you tell me about {the} as a whole?",
+        ),
+    ),
+    "view": Wordings(
+        training=(
+            "What can be seen {when}?",
+            "What is in the picture {when}?",
+            "Describe the picture {when}.",
+            "Which objects are there {when}, and where?",
+            "What does the video show {when}?",
+            "Tell me what can be seen {when}.",
+            "Say what is where {when}.",
+            "List what is in the picture {when}.",
+            "What is where {when}?",
+        ),
+        paraphrase=(
+            "If you pause {when}, what do you see?",
+            "Give an account of the frame {when}.",
+            "{when}, what is on the screen?",
+        ),
+    ),
+}
+
 WORDINGS: dict[str, Wordings] = {
     "existence": TOY_WORDINGS["existence"],
     "count": TOY_WORDINGS["count"],
     "shape": TOY_WORDINGS["shape"],
-    "caption": TOY_WORDINGS["caption"],
+    **_ACCOUNTS,
     **_LOOKS,
     **TIME_WORDINGS,
 }
