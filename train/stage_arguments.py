@@ -105,8 +105,8 @@ class StageArguments(TrainingArguments):
         super().__post_init__()  # type: ignore[no-untyped-call]
         if self.bf16 and self.device.type == "cpu" and not cpu_has_fast_bf16():
             logger.warning(
-                "bf16: this processor has no instructions for bfloat16 and takes several times as "
-                "long as in float32: add --bf16 false"
+                "bf16: this processor has no fast instructions for bfloat16 and takes longer than "
+                "in float32, often several times as long: add --bf16 false"
             )
 
     @property

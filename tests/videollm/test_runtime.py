@@ -63,8 +63,29 @@ def test_bf16_probe_agrees_with_the_kernel() -> None:
     table = Path("/proc/cpuinfo")
     if not table.is_file():
         pytest.skip("only Linux lists its CPU's flags")
-    flags = table.read_text().partition("flags")[2].partition("\n")[0].split()
-    assert runtime.cpu_has_fast_bf16() == bool({"avx512_bf16", "amx_tile"} & set(flags))
+    text = table.read_text()
+    flags = text.partition("flags")[2].partition("\n")[0].split()
+    is_intel = "GenuineIntel" in text
+    expected = "amx_tile" in flags or ("avx512_bf16" in flags and not is_intel)
+    assert runtime.cpu_has_fast_bf16() == expected
+
+
+@pytest.mark.parametrize(
+    ("amx", "avx512", "vendor", "fast"),
+    [
+        (True, True, "GenuineIntel", True),
+        (False, True, "GenuineIntel", False),
+        (False, True, "AuthenticAMD", True),
+        (False, False, "AuthenticAMD", False),
+    ],
+)
+def test_bf16_is_fast_with_amx_or_on_amd(
+    monkeypatch: pytest.MonkeyPatch, amx: bool, avx512: bool, vendor: str, fast: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512, raising=False)
+    monkeypatch.setattr(runtime, "_cpu_fact", lambda key: {"vendor_id": vendor}[key])
+    assert runtime.cpu_has_fast_bf16() is fast
 
 
 def test_dtype_names_and_their_short_forms_agree() -> None:
