@@ -1,9 +1,11 @@
 """Aligning visual tokens with words: a target for each token in the language model's own space.
 
-A token's target is the mean word embedding plus what sets each word of its region apart from
-that mean: m + sum over words w of (e_w - m). All embeddings share a large m, so a plain sum would
-be mostly m, several times over. A projector trained so speaks the language model's vocabulary
-before the language model has seen a single frame.
+A token's target is the mean word embedding m plus what sets each word of its region apart from the
+others of its group: m + sum over words w of (e_w - g_w), where g_w is the mean over all colours for
+a colour, over all shapes for a shape, and so on. Embeddings share a large m, and those of a group
+point the same way besides: in a plain sum it would hardly show which colour it is. A projector
+trained so speaks the language model's vocabulary before that has seen a single frame
+(`python -m benchmarks.word_targets` asks it so).
 
 Legend: B clips, S token frames, K tokens of a frame, W words, H LLM width.
 """
@@ -22,7 +24,7 @@ from videollm.train.parts import keep_evaluating
 from videollm.train.scene_targets import PLACE_WORDS, region_vocabulary
 from videollm.worlds import World
 
-__all__ = ["WordAlignment", "WordAlignmentOutput", "word_embeddings"]
+__all__ = ["WordAlignment", "WordAlignmentOutput", "word_directions", "word_embeddings"]
 
 
 def word_embeddings(
@@ -46,6 +48,22 @@ def word_embeddings(
         with torch.no_grad():
             rows.append(embedding(torch.tensor(ids)).float().mean(dim=0))
     return torch.stack(rows)
+
+
+def word_directions(words: Tensor, mean: Tensor, world: World) -> Tensor:
+    """Return (W, H): what each word of `region_vocabulary` adds to a token that shows it.
+
+    Args:
+        words: (W, H), the embeddings of these words.
+        mean: (H,), of all words of the language model.
+        world: Whose words they are. Places are a group of their own; "nothing", which is none,
+            is set apart from the mean.
+    """
+    places = slice(len(words) - len(PLACE_WORDS), len(words))
+    directions = words - mean
+    for group in (*world.word_groups, places):
+        directions[group] -= directions[group].mean(dim=0)
+    return directions
 
 
 @dataclass
@@ -93,7 +111,8 @@ class WordAlignment(nn.Module):
         weight = embedding.weight
         assert isinstance(weight, Tensor)
         mean = weight.detach().float().mean(dim=0)
-        words = word_embeddings(embedding, tokenizer, region_vocabulary(world)) - mean
+        words = word_embeddings(embedding, tokenizer, region_vocabulary(world))
+        words = word_directions(words, mean, world)
         words[-len(PLACE_WORDS) :] *= place_weight
         self.mean: Tensor
         self.words: Tensor

@@ -70,6 +70,7 @@ class World:
         splits: Its splits.
         families: Its families of questions.
         words: W words that can be true of an object.
+        word_groups: Where among these the colours are, the shapes, and so on.
         make_scene: (split, index, seed) to a scene.
         length: A scene to the seconds of its clip.
         render: (scene, size=, times=) to a clip.
@@ -89,6 +90,7 @@ class World:
     splits: tuple[str, ...]
     families: tuple[str, ...]
     words: tuple[str, ...]
+    word_groups: tuple[slice, ...]
     make_scene: Callable[[str, int, int], Any]
     length: Callable[[Any], float]
     render: Callable[..., Clip]
@@ -119,6 +121,7 @@ WORLDS: dict[str, World] = {
         splits=SPLITS,
         families=tuple(toyworld.FAMILIES),
         words=toyworld.FEATURE_WORDS,
+        word_groups=tuple(toyworld.FEATURE_GROUPS.values()),
         make_scene=toyworld.make_scene,
         length=lambda _: toyworld.CLIP_SECONDS,
         render=toyworld.render_frames,
@@ -138,6 +141,7 @@ WORLDS: dict[str, World] = {
         splits=shapeworld.SPLITS,
         families=(*shapeworld.FAMILIES, "follow_up"),
         words=shapeworld.FEATURE_WORDS,
+        word_groups=tuple(shapeworld.FEATURE_GROUPS.values()),
         make_scene=shapeworld.make_scene,
         length=lambda scene: float(scene.seconds),
         render=shapeworld.render_frames,
@@ -157,6 +161,7 @@ WORLDS: dict[str, World] = {
         splits=FOREIGN_SPLITS,
         families=("foreign",),
         words=(),
+        word_groups=(),
         make_scene=make_foreign_scene,
         length=lambda scene: float(scene.seconds),
         render=render_foreign,
