@@ -126,6 +126,7 @@ def _build(
     import uvicorn
 
     from videollm.serve.engine import Engine
+    from videollm.serve.sample_worlds import world_of
     from videollm.serve.samples import load_samples
     from videollm.serve.web import create_app
 
@@ -153,7 +154,7 @@ def _build(
         decode=decoder.load_clip,
     )
     service = _service(options, engine, decoder)
-    samples = load_samples() if options.page else None
+    samples = load_samples(world=world_of(options.model)) if options.page else None
     names = _names(options)
     config = uvicorn.Config(
         lambda: create_app(

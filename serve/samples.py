@@ -8,43 +8,32 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from videollm import runtime
-from videollm.clip import Clip
 from videollm.errors import DataError
 from videollm.sampling import load_clip
 from videollm.serve.frames import make_strip
-from videollm.toyworld import write_split
-from videollm.toyworld.long_videos import make_long_video
-from videollm.toyworld.needles import needle_questions
-from videollm.toyworld.writer import describe_question, write_clips
+from videollm.serve.sample_worlds import (
+    DEFAULT_WORLD,
+    FPS,
+    SAMPLE_WORLDS,
+    SEED,
+    SIDE,
+    SPLIT,
+    write_long,
+    write_scenes,
+)
 
 __all__ = ["NUM_SURPRISES", "Sample", "load_samples", "make_surprise", "surprise_folder"]
 
-SPLIT = "test_iid"
-SEED = 353
 NUM_SAMPLES = 10
-SIDE = 256
-FPS = 16
-LONG_MINUTES = 1.0
-LONG_FPS = 8
 NUM_SURPRISES = 2**31
 KEEP_SURPRISES_SECONDS = 6 * 3600
 KEEP_SURPRISES = 100
 """A clip made for one visitor is deleted after this time, or this many others, when the next one is
 made."""
-
-FOLDER = f"{SPLIT}-{SEED}-{NUM_SAMPLES}-{SIDE}-{FPS}-v2"
-"""Names everything that the files depend on; change the version when the renderer changes."""
-
-SUGGESTED = (
-    ("motion",),
-    ("colour", "count"),
-    ("order", "position", "shape", "size", "existence"),
-)
-"""Each sample suggests one question of each group, of another family than its neighbours."""
 
 Record = dict[str, str]
 
@@ -58,40 +47,44 @@ class Sample:
         title: What to call it.
         questions: Good questions about it.
         picture: One of its frames as a JPEG file.
+        world: Of which it shows a scene.
     """
 
     path: Path
     title: str
     questions: tuple[str, ...]
     picture: bytes
+    world: str
 
 
-def load_samples(folder: Path | None = None) -> list[Sample]:
+def load_samples(folder: Path | None = None, world: str = DEFAULT_WORLD) -> list[Sample]:
     """Return the sample clips, made first where they are missing; the last one is long.
 
     Args:
         folder: Where to keep them; the cache folder by default.
+        world: A key of `SAMPLE_WORLDS`.
 
     Raises:
         DataError: The folder cannot be written.
     """
     base = runtime.cache_dir() / "samples" if folder is None else folder
-    home = base / FOLDER
-    _make_once(home, lambda: _write_scenes(home, NUM_SAMPLES, SEED))
-    _make_once(home / "long", lambda: _write_long(home / "long"))
+    version = SAMPLE_WORLDS[world].version
+    home = base / f"{world}-{SPLIT}-{SEED}-{NUM_SAMPLES}-{SIDE}-{FPS}-{version}"
+    _make_once(home, lambda: write_scenes(world, home, NUM_SAMPLES, SEED))
+    _make_once(home / "long", lambda: write_long(world, home / "long"))
     samples = [
-        Sample(
-            path=path,
-            title=f"Clip {number}",
-            questions=_pick_questions(records, number),
-            picture=_best_picture(path),
-        )
-        for number, (path, records) in enumerate(_read(home), start=1)
+        _sample(f"Clip {number}", world, number, entry)
+        for number, entry in enumerate(_read(home), start=1)
     ]
     [(path, records)] = _read(home / "long")
-    questions = tuple(record["question"] for record in records)
-    long = Sample(path, f"Clip {len(samples) + 1}: a minute", questions, _best_picture(path))
-    return [*samples, long]
+    long = _sample(f"Clip {len(samples) + 1}: a minute", world, 0, (path, records))
+    return [*samples, replace(long, questions=tuple(record["question"] for record in records))]
+
+
+def _sample(title: str, world: str, number: int, entry: "tuple[Path, list[Record]]") -> Sample:
+    path, records = entry
+    questions = _pick_questions(records, world, number)
+    return Sample(path, title, questions, _best_picture(path), world)
 
 
 def surprise_folder(samples: Sequence[Sample]) -> Path:
@@ -121,12 +114,12 @@ def make_surprise(samples: Sequence[Sample], number: int) -> Sample:
     Raises:
         DataError: The folder cannot be written.
     """
-    home = surprise_folder(samples)
-    own = home / str(number)
+    home, world = surprise_folder(samples), samples[0].world
+    own = home / f"{world}-{number}"
     _forget_old(home, besides=own)
-    _make_once(own, lambda: _write_scenes(own, 1, number))
-    [(path, records)] = _read(own)
-    return Sample(path, f"Surprise {number}", _pick_questions(records, number), _best_picture(path))
+    _make_once(own, lambda: write_scenes(world, own, 1, number))
+    [entry] = _read(own)
+    return _sample(f"Surprise {number}", world, number, entry)
 
 
 def _forget_old(home: Path, *, besides: Path) -> None:
@@ -162,21 +155,6 @@ def _cannot_write(home: Path, error: OSError) -> DataError:
     )
 
 
-def _write_scenes(home: Path, num: int, seed: int) -> None:
-    write_split(SPLIT, num, seed, home, size=SIDE, fps=FPS, questions_per_video=60, overwrite=True)
-
-
-def _write_long(home: Path) -> None:
-    video = make_long_video("busy", 0, SEED, minutes=LONG_MINUTES, depths=[0.4])
-    questions = [describe_question(one, SPLIT, video.seconds) for one in needle_questions(video)]
-    times = [number / LONG_FPS for number in range(round(video.seconds * LONG_FPS))]
-
-    def draw(_: int) -> tuple[Clip, list[dict[str, object]]]:
-        return video.render(times, size=SIDE), questions
-
-    write_clips(draw, 1, home, fps=LONG_FPS, overwrite=True, progress=None)
-
-
 def _read(home: Path) -> list[tuple[Path, list[Record]]]:
     """Return the clips of a folder, each with what is asked about it."""
     lines = (home / "qa.jsonl").read_text(encoding="utf-8").splitlines()
@@ -191,10 +169,10 @@ def _best_picture(video: Path) -> bytes:
     return max(strip.pictures, key=len)
 
 
-def _pick_questions(records: Sequence[Record], number: int) -> tuple[str, ...]:
+def _pick_questions(records: Sequence[Record], world: str, number: int) -> tuple[str, ...]:
     """Return one question of each group; one that is not answered by yes or no, if there is."""
     questions = []
-    for group in SUGGESTED:
+    for group in SAMPLE_WORLDS[world].suggested:
         start = number % len(group)
         families = [*group[start:], *group[:start]]
         fitting = [record for record in records if record["family"] in families]

@@ -14,6 +14,7 @@ import pytest
 from tests.serve.fakes import FakeModel, serving, wait_until
 from videollm.errors import ModelError
 from videollm.serve.engine import Engine
+from videollm.serve.sample_worlds import world_of
 from videollm.serve.samples import Sample, load_samples, make_surprise
 from videollm.video import VideoReader
 
@@ -124,6 +125,27 @@ def test_samples_are_the_same_on_every_machine(samples: list[Sample], tmp_path: 
     again = load_samples(tmp_path)
     assert [sample.questions for sample in again] == [sample.questions for sample in samples]
     assert [sample.picture for sample in again] == [sample.picture for sample in samples]
+
+
+def test_a_model_of_the_shape_world_is_shown_its_own_clips(tmp_path: Path) -> None:
+    assert world_of("demo") == "toy"
+    assert world_of(tmp_path) == "toy"
+    for recipe, world in (
+        ("world: shapes\n", "shapes"),
+        ("world: sky\n", "toy"),
+        ("world: [shapes]\n", "toy"),
+        ("}{", "toy"),
+    ):
+        (tmp_path / "recipe.yaml").write_text(recipe)
+        assert world_of(tmp_path) == world
+    samples = load_samples(tmp_path, "shapes")
+    assert len(samples) == 11
+    assert {sample.world for sample in samples} == {"shapes"}
+    assert all(len(set(sample.questions)) >= 3 for sample in samples)
+    assert max(sample.path.stat().st_size for sample in samples) < 600_000
+    surprise = make_surprise(samples, 1)
+    assert surprise.world == "shapes"
+    assert surprise.path.read_bytes() != samples[0].path.read_bytes()
 
 
 def test_a_surprise_is_a_new_clip_that_does_not_stay_for_ever(
