@@ -24,7 +24,8 @@ QUICK: dict[str, tuple[str, ...]] = {
     "answers": ("--limit", "32"),
     "pretrain": ("--max_steps", "200", "--warmup_steps", "20"),
     "align": ("--max_steps", "80"),
-    "instruct": ("--max_steps", "200", "--warmup_steps", "20"),
+    "accounts": ("--max_steps", "140"),
+    "instruct": ("--max_steps", "60", "--warmup_steps", "10"),
 }
 """What the quick form changes of each stage."""
 
@@ -39,13 +40,15 @@ def stages(runs: Path, *, quick: bool) -> list[Stage]:
     own = {
         "pretrain": ["--bf16", str(bf16)],
         "align": ["--encoder", f"{runs}/shapes_pretrain/encoder"],
-        "instruct": ["--model", f"{runs}/shapes_align", "--mixture", mixture(answers)],
+        "accounts": ["--model", f"{runs}/shapes_align"],
+        "instruct": ["--model", f"{runs}/shapes_accounts", "--mixture", mixture(answers)],
     }
     asked = ["videollm.train.general_answers", "--output", str(answers)]
     made: list[Stage] = [("answers", asked)]
     for name, options in own.items():
         recipe = f"shapes_{name}"
-        words = [f"videollm.train.{name}", recipe, "--output_dir", f"{runs}/{recipe}"]
+        stage = "instruct" if name == "accounts" else name
+        words = [f"videollm.train.{stage}", recipe, "--output_dir", f"{runs}/{recipe}"]
         made.append((name, [*words, "--use_cpu", str(not has_gpu), *options]))
     if quick:
         made = [(name, [*words, *QUICK[name]]) for name, words in made]

@@ -154,14 +154,18 @@ def test_every_recipe_of_the_world_runs(tmp_path: Path, tiny_llm: Path) -> None:
         name: {**member, **({"data_path": str(text)} if "data_path" in member else {})}
         for name, member in recipe["mixture"].items()
     }
+    small = [*short, "--lora_rank", "2"]
+    accounts = run(
+        "instruct", "shapes_accounts", tmp_path / "accounts", *small, "--model", str(align)
+    )
     instruct = run(
         "instruct",
         "shapes_instruct",
         tmp_path / "instruct",
-        *short,
-        *["--model", str(align), "--mixture", json.dumps(mixture), "--lora_rank", "2"],
+        *small,
+        *["--model", str(accounts), "--mixture", json.dumps(mixture)],
     )
-    for folder in (pretrain, align, instruct):
+    for folder in (pretrain, align, accounts, instruct):
         assert np.isfinite(list(losses(folder).values())).all()
 
 
