@@ -143,8 +143,8 @@ FAMILIES: dict[str, Family] = {
     "neighbour": Family(facts=happenings.neighbour_facts, weight=1.0),
     "premise": Family(facts=premise_facts, weight=0.7),
     "caption": Family(facts=caption_facts, weight=1.0),
-    "story": Family(facts=story_facts, weight=1.0),
-    "view": Family(facts=view_facts, weight=1.0, kinds={"0": 0.2, "1": 0.5}),
+    "story": Family(facts=story_facts, weight=2.0),
+    "view": Family(facts=view_facts, weight=0.7, kinds={"0": 0.2, "1": 0.5}),
 }
 """Name to family, in the order of reports; "follow_up" is built of these, see `follow_ups`."""
 
