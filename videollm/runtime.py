@@ -143,8 +143,8 @@ def cpu_has_fast_bf16() -> bool:
     """Return whether this CPU multiplies bfloat16 faster than float32: AMX, or AMD's AVX-512 BF16.
 
     Without such instructions torch emulates bfloat16, which is several times slower than float32.
-    Intel's processors run AVX-512 BF16 alone at half of its pace: without AMX (which a virtual
-    machine may hide) a product takes 1.8 times as long as in float32.
+    Intel's processors run AVX-512 BF16 at half its pace: without AMX, which a virtual machine may
+    hide, float32 is faster (`python -m benchmarks.llm_step --dtype float32`, and with bfloat16).
     """
     import torch
 

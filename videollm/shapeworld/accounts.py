@@ -8,16 +8,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from videollm.shapeworld.captions import describe_object, looks
+from videollm.shapeworld.captions import looks, tell_story
 from videollm.shapeworld.facts import Fact, quarter_of
 from videollm.shapeworld.happenings import format_seconds
-from videollm.shapeworld.referents import askable, indefinite, references
+from videollm.shapeworld.referents import indefinite, references
 from videollm.shapeworld.scene import Scene, SceneObject
-from videollm.shapeworld.vocabulary import ORDINALS
 
-__all__ = ["NOTHING", "story_facts", "view_facts"]
+__all__ = ["story_facts", "view_facts"]
 
-NOTHING = "Nothing."
+_NOTHING = "Nothing."
 """What is to be seen at a moment without objects."""
 
 _WAYS = ("pair", "shape", "colour", "clause", "scene", "size and shape", "fill and shape")
@@ -34,11 +33,7 @@ def story_facts(scene: Scene, split: str) -> Iterator[Fact]:
     if scene.needles:
         return
     for way, name, thing in references(scene, _WAYS, "shape"):
-        sentence = describe_object(scene, thing)
-        if len(scene.shots) > 1:
-            sentence = f"In the {ORDINALS[thing.shot]} scene, {sentence}"
-        answer = sentence[0].upper() + sentence[1:]
-        yield Fact(way, answer, (("the", name),), (thing,), "story")
+        yield Fact(way, tell_story(scene, thing), (("the", name),), (thing,), "story")
 
 
 def view_facts(scene: Scene, split: str) -> Iterator[Fact]:
@@ -51,7 +46,7 @@ def view_facts(scene: Scene, split: str) -> Iterator[Fact]:
         if len(set(scene.shot_numbers(around))) > 1 or around[-1] >= scene.seconds:
             continue
         sentences = []
-        for thing in askable(scene):
+        for thing in scene.objects:
             place = _place(thing, around)
             if place is None:
                 break
@@ -60,7 +55,7 @@ def view_facts(scene: Scene, split: str) -> Iterator[Fact]:
                 sentences.append(f"{words[0].upper()}{words[1:]} is at the {place}.")
         else:
             slots = (("when", format_seconds(number / 2)),)
-            answer = " ".join(sentences) or NOTHING
+            answer = " ".join(sentences) or _NOTHING
             yield Fact(str(len(sentences)), answer, slots, scene.objects, "view")
 
 

@@ -9,7 +9,7 @@ from videollm.shapeworld.referents import indefinite, name_pair
 from videollm.shapeworld.scene import Event, Scene, SceneObject
 from videollm.shapeworld.vocabulary import ORDINALS
 
-__all__ = ["caption_facts", "caption_recall", "describe", "describe_object", "looks"]
+__all__ = ["caption_facts", "caption_recall", "describe", "looks", "tell_story"]
 
 _DIRECTION_WORDS = {
     "left": "to the left",
@@ -35,12 +35,14 @@ def describe(scene: Scene) -> str:
     """Return one sentence an object, with every event, scene by scene."""
     sentences = []
     for number in range(len(scene.shots)):
-        intro = f"In the {ORDINALS[number]} scene, " if len(scene.shots) > 1 else ""
-        for thing in scene.shot_objects(number):
-            sentence = f"{intro}{describe_object(scene, thing)}"
-            sentences.append(sentence[0].upper() + sentence[1:])
-            intro = ""
+        for place, thing in enumerate(scene.shot_objects(number)):
+            sentences.append(_sentence(scene, thing, introduced=place == 0))
     return " ".join(sentences)
+
+
+def tell_story(scene: Scene, thing: SceneObject) -> str:
+    """Return the sentence about one object, which says in which scene it is if there are more."""
+    return _sentence(scene, thing, introduced=True)
 
 
 def caption_recall(output: str, answer: str) -> float:
@@ -91,14 +93,16 @@ def _same(part: str, other: str) -> bool:
     return abs(seconds[0] - seconds[1]) <= TIME_TOLERANCE_SECONDS + 1e-6
 
 
-def describe_object(scene: Scene, thing: SceneObject) -> str:
-    """Return one sentence about an object: "a small filled red star moves fast up."."""
+def _sentence(scene: Scene, thing: SceneObject, *, introduced: bool) -> str:
     words = indefinite(looks(thing, thing.begin_seconds))
     doings = _DOINGS[thing.plot](scene, thing)
     change = thing.change
     if change is not None:
         doings.append(_change(change))
-    return f"{words} {' and '.join(doings)}."
+    several = introduced and len(scene.shots) > 1
+    intro = f"In the {ORDINALS[thing.shot]} scene, " if several else ""
+    sentence = f"{intro}{words} {' and '.join(doings)}."
+    return sentence[0].upper() + sentence[1:]
 
 
 def looks(thing: SceneObject, seconds: float) -> str:

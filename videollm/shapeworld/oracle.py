@@ -9,13 +9,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from videollm.shapeworld.captions import describe, describe_object
+from videollm.shapeworld.captions import describe, tell_story
 from videollm.shapeworld.oracle_reading import Reading, named_plural, named_things, read_question
 from videollm.shapeworld.scene import Event, Scene, SceneObject
 
 __all__ = ["answer_question"]
 
 _ORDINALS = ("first", "second", "third")
+_FILL_WORDS = {"filled": "filled", "outline": "outlined"}
 _EVENT_KINDS = {
     "enter": "enters",
     "leave": "leaves",
@@ -76,7 +77,7 @@ def _fits(thing: SceneObject, said: dict[str, str]) -> bool:
     sizes = {thing.size}
     sizes |= {"large"} if "grows" in happened else set()
     sizes |= {"small"} if "shrinks" in happened else set()
-    fill = {"filled": "filled", "outline": "outlined"}[thing.fill]
+    fill = _FILL_WORDS[thing.fill]
     truths: tuple[bool, ...] = (
         said.get("colour", thing.colour) in colours,
         said.get("shape", thing.shape) == thing.shape,
@@ -143,9 +144,8 @@ def _view(scene: Scene, reading: Reading) -> str:
             size = {"grows": "large", "shrinks": "small"}
             sizes = [size[kind] for kind in happened if kind in size]
             colour = thing.last_colour if "recolours" in happened else thing.colour
-            fill = {"filled": "filled", "outline": "outlined"}[thing.fill]
-            words = f"{(sizes or [thing.size])[0]} {fill} {colour} {thing.shape}"
-            found.append(f"A {words} is at the {_corner(x, y)}.")
+            looks = (sizes or [thing.size])[0], _FILL_WORDS[thing.fill], colour, thing.shape
+            found.append(f"A {' '.join(looks)} is at the {_corner(x, y)}.")
     return " ".join(found) or "Nothing."
 
 
@@ -190,14 +190,6 @@ def _position(scene: Scene, thing: SceneObject, reading: Reading) -> str:
 
 def _corner(x: float, y: float) -> str:
     return f"{'top' if y < 0.5 else 'bottom'} {'left' if x < 0.5 else 'right'}"
-
-
-def _story(scene: Scene, thing: SceneObject, reading: Reading) -> str:
-    del reading
-    sentence = describe_object(scene, thing)
-    if len(scene.shots) > 1:
-        return f"In the {_ORDINALS[thing.shot]} scene, {sentence}"
-    return sentence[0].upper() + sentence[1:]
 
 
 def _direction(scene: Scene, thing: SceneObject, reading: Reading) -> str:
@@ -283,5 +275,5 @@ _ABOUT_ONE: dict[str, Callable[[Scene, SceneObject, Reading], str]] = {
     "motion": _motion,
     "time": _time,
     "scene": _scene,
-    "story": _story,
+    "story": lambda scene, thing, _: tell_story(scene, thing),
 }
